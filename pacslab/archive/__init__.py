@@ -1,0 +1,5 @@
+"""The archive: files that are the truth, an index that is a fast way to them, and one way in."""
+
+from pacslab.archive.archive import Archive, Receipt, Status
+
+__all__ = ["Archive", "Receipt", "Status"]

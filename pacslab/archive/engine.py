@@ -1,0 +1,153 @@
+"""The database behind the index: opened, versioned, with readers that never wait for the writer."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from pacslab.archive import schema
+from pacslab.errors import ArchiveError, OutOfResourcesError, PacslabError, SchemaError
+
+_BUSY_SECONDS: Final = 60
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL",
+    # FULL: a commit that was answered survives a power cut, not only a crash of the process.
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA mmap_size=1073741824",
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+class Database:
+    """The SQLite file of one archive, for one process: any number of readers, one writer a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._reader = _engine(path, "BEGIN")
+        self._writer = _engine(path, "BEGIN IMMEDIATE")
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the index, whatever is written meanwhile."""
+        with _translated(self.path), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[tuple[Connection, int]]:
+        """One transaction and its revision; committed at the end, undone on any error.
+
+        Only one runs at a time, over all processes, so that what is read in it stays true.
+        """
+        with _translated(self.path), self._lock, self._writer.begin() as connection:
+            revision = _revision(connection) + 1
+            yield connection, revision
+            connection.execute(
+                update(schema.state)
+                .where(schema.state.c.Name == "revision")
+                .values(Value=str(revision))
+            )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _prepare(self) -> None:
+        with _translated(self.path), self._lock, self._writer.begin() as connection:
+            known = sqlalchemy.inspect(connection).get_table_names()
+            if "state" not in known:
+                if known:
+                    raise SchemaError(f"{self.path} is a database of another program: leave it")
+                schema.metadata.create_all(connection)
+                connection.execute(schema.patients_view)
+                first = {"schema": schema.VERSION, "revision": 0, "archive": uuid.uuid4().hex}
+                rows = [{"Name": name, "Value": str(value)} for name, value in first.items()]
+                connection.execute(insert(schema.state), rows)
+                return
+            version = int(_state(connection, "schema"))
+        if version > schema.VERSION:
+            raise SchemaError(
+                f"{self.path} was written by a newer pacslab (schema {version}, this one knows "
+                f"{schema.VERSION}): upgrade pacslab; nothing was changed"
+            )
+        if version < schema.VERSION:
+            raise SchemaError(
+                f"{self.path} was written by an older pacslab (schema {version}): run "
+                f"'pacslab reindex {self.path.parent}'"
+            )
+
+
+def revision(connection: Connection) -> int:
+    """The number of the last change to the index."""
+    return _revision(connection)
+
+
+def _revision(connection: Connection) -> int:
+    return int(_state(connection, "revision"))
+
+
+def _state(connection: Connection, name: str) -> str:
+    table = schema.state
+    return str(connection.scalar(select(table.c.Value).where(table.c.Name == name)))
+
+
+def _engine(path: Path, begin: str) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        pool_size=4,
+        max_overflow=60,
+        skip_autocommit_rollback=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """What SQLite says, as an error that says what to do."""
+    try:
+        yield
+    except DatabaseError as error:
+        said = str(error.orig)
+        if "full" in said or "readonly" in said or "unable to open" in said or "disk I/O" in said:
+            raise OutOfResourcesError(
+                f"can't write to {path}: {said}. Make room or give write access and try again"
+            ) from error
+        if isinstance(error, OperationalError) and "locked" in said:
+            raise PacslabError(
+                f"{path} is locked by another program for more than {_BUSY_SECONDS} s: end that "
+                "program's transaction, then try again"
+            ) from error
+        if "malformed" in said or "not a database" in said:
+            raise ArchiveError(
+                f"{path} is damaged ({said}): run 'pacslab reindex {path.parent}'; the damaged "
+                "file is kept beside the new one"
+            ) from error
+        raise

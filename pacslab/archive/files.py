@@ -1,0 +1,166 @@
+"""The files: where an instance lies, and how it gets there so that no crash leaves half of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import mmap
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pacslab.dicom.instance import Buffer, Instance
+from pacslab.errors import OutOfResourcesError, PacslabError
+
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_MAP_FROM: Final = 1 << 20  # bytes from which a file is mapped instead of read
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Something refused: where its bytes are, when and whence it came, and why it was refused."""
+
+    path: Path
+    reason: str
+    code: str
+    source: str
+    at: str
+
+
+class Files:
+    """The directories of an archive: ``files``, ``incoming`` (unfinished) and ``quarantine``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = root / "files"
+        self.incoming = root / "incoming"
+        self.quarantine = root / "quarantine"
+        for directory in (self.files, self.incoming, self.quarantine):
+            directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, study: str, series: str, instance: str) -> Path:
+        """Where an instance lies; the UIDs have been checked to be UIDs."""
+        return self.files / study / series / f"{instance}.dcm"
+
+    def stage(self, instance: Instance) -> Path:
+        """Write the instance's file under a temporary name, synced to disk.
+
+        Raises OutOfResourcesError when the disk is full or not writable.
+        """
+        with memoryview(instance.data) as view:
+            return self._write_new((instance.prefix, view[instance.offset :]))
+
+    def place(self, staged: Path, target: Path) -> set[Path]:
+        """Give a staged file its final name; the directories that must be synced for it."""
+        changed = {target.parent}
+        if not target.parent.is_dir():
+            # A new name in a directory is durable only when that directory is synced too.
+            changed |= {target.parent.parent, self.files}
+            target.parent.mkdir(parents=True, exist_ok=True)
+        staged.replace(target)
+        return changed
+
+    def set_aside(self, path: Path, *, reason: str, code: str, source: str) -> Path:
+        """Move a stored file into quarantine: what is replaced or removed isn't lost."""
+        kept = self._quarantine_name(path.stem)
+        path.rename(kept)
+        self._explain(kept, reason, code, source)
+        return kept
+
+    def put_back(self, kept: Path, path: Path) -> None:
+        """Undo :meth:`set_aside`."""
+        kept.replace(path)
+        kept.with_suffix(".json").unlink(missing_ok=True)
+
+    def refuse(self, data: Buffer, *, reason: str, code: str, source: str) -> Path | None:
+        """Keep what was refused, with its reason beside it; None when there is no room for it."""
+        kept = self._quarantine_name("refused")
+        try:
+            with memoryview(data) as view:
+                self._write_new((view,)).rename(kept)
+            self._explain(kept, reason, code, source)
+        except (OutOfResourcesError, OSError):
+            return None
+        return kept
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """Everything in quarantine, oldest first."""
+        for note in sorted(self.quarantine.glob("*.json")):
+            told: dict[str, Any] = json.loads(note.read_text("utf-8"))
+            yield Quarantined(note.with_suffix(".dcm"), **told)
+
+    def stored(self) -> Iterator[Path]:
+        """Every file under its final name, the earliest received first."""
+        found = [(p.stat().st_mtime_ns, p) for p in self.files.glob("*/*/*.dcm")]
+        yield from (p for _, p in sorted(found))
+
+    def clear_incoming(self, older_than: float) -> int:
+        """Remove what a crash left unfinished (never acknowledged); how many files that were."""
+        gone = 0
+        for path in self.incoming.iterdir():
+            if path.stat().st_mtime < older_than:
+                path.unlink(missing_ok=True)
+                gone += 1
+        return gone
+
+    def _write_new(self, parts: Iterable[bytes | memoryview]) -> Path:
+        path = self.incoming / secrets.token_hex(12)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            try:
+                for part in parts:
+                    _write_all(descriptor, part)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise no_room(error, self.root) from error
+        return path
+
+    def _quarantine_name(self, name: str) -> Path:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        return self.quarantine / f"{stamp}-{secrets.token_hex(3)}-{name}.dcm"
+
+    def _explain(self, kept: Path, reason: str, code: str, source: str) -> None:
+        told = {"reason": reason, "code": code, "source": source}
+        told["at"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+        kept.with_suffix(".json").write_text(json.dumps(told, ensure_ascii=False), "utf-8")
+
+
+def load(path: Path) -> Buffer:
+    """A file's bytes: read when small, mapped when large, so that its size costs no memory."""
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size < _MAP_FROM:
+            return file.read()
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def sync_directories(directories: Iterable[Path]) -> None:
+    """Make the names in these directories durable."""
+    for directory in directories:
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def no_room(error: OSError, where: Path) -> PacslabError:
+    """What an OSError in writing means for the sender, with the remedy."""
+    if error.errno in _NO_ROOM:
+        return OutOfResourcesError(
+            f"can't write to {where}: {error.strerror}. Make room or give write access, then send "
+            "again; what was acknowledged is stored"
+        )
+    return PacslabError(f"can't write to {where}: {error.strerror or error}")
+
+
+def _write_all(descriptor: int, part: bytes | memoryview) -> None:
+    view = memoryview(part)
+    while view:
+        view = view[os.write(descriptor, view[: 1 << 26]) :]

@@ -1,0 +1,196 @@
+"""The index's tables, declared once: SQLAlchemy makes them, ``docs/schema.md`` is printed from them.
+
+Columns that hold a DICOM attribute are named by its keyword (PS3.6); what several instances share
+stands once, with the study or the series. ``python -m pacslab.archive.schema`` prints the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from sqlalchemy import (
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.types import TypeEngine
+
+from pacslab.dicom.keywords import Attribute, Level, at
+
+VERSION: Final = 1
+"""The schema's version, kept in the index; a newer one than this is refused."""
+
+FOLDED: Final = "Folded"
+"""What the column of a person name is called in the form that is compared."""
+
+metadata = MetaData()
+
+_TYPES: Final[dict[type, type[TypeEngine[object]]]] = {str: Text, int: Integer, float: Float}  # type: ignore[dict-item]
+
+
+def _attributes(level: Level) -> Iterator[Column[object]]:
+    for attribute in at(level):
+        if attribute.keyword == level.unique_key and level is not Level.PATIENT:
+            continue
+        yield Column(
+            attribute.keyword,
+            _TYPES[attribute.python_type],
+            index=attribute.fast,
+            comment=_describe(attribute),
+        )
+        if attribute.vr == "PN":
+            yield Column(
+                attribute.keyword + FOLDED,
+                Text,
+                index=attribute.keyword == "PatientName",
+                comment=f"{attribute.description} as it is compared: no case, no accents",
+            )
+
+
+def _describe(attribute: Attribute) -> str:
+    several = ", values joined by a backslash" if attribute.multiple else ""
+    key = attribute.json_key
+    return f"{attribute.description} ({key[:4]},{key[4:]}) {attribute.vr}{several}"
+
+
+def _changed() -> Column[int]:
+    return Column("Changed", Integer, nullable=False, index=True, comment="Revision that wrote it")
+
+
+def _uid(keyword: str, description: str) -> Column[str]:
+    return Column(keyword, Text, nullable=False, comment=description)
+
+
+studies = Table(
+    "studies",
+    metadata,
+    Column("StudyInstanceUID", Text, primary_key=True, comment="Study Instance UID (0020,000D) UI"),
+    *_attributes(Level.PATIENT),
+    *_attributes(Level.STUDY),
+    Column("NumberOfStudyRelatedSeries", Integer, nullable=False, comment="Series in the study"),
+    Column("NumberOfStudyRelatedInstances", Integer, nullable=False, comment="Instances in it"),
+    _changed(),
+    comment="One row a study, with the patient as the study names them.",
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("SeriesInstanceUID", Text, primary_key=True, comment="Series Instance UID (0020,000E)"),
+    _uid("StudyInstanceUID", "The study it belongs to"),
+    *_attributes(Level.SERIES),
+    Column("NumberOfSeriesRelatedInstances", Integer, nullable=False, comment="Instances in it"),
+    _changed(),
+    Index("ix_series_study", "StudyInstanceUID"),
+    comment="One row a series.",
+)
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Key of its header"),
+    _uid("SOPInstanceUID", "SOP Instance UID (0008,0018) UI"),
+    _uid("SeriesInstanceUID", "The series it belongs to"),
+    _uid("StudyInstanceUID", "The study it belongs to"),
+    *_attributes(Level.IMAGE),
+    Column("TransferSyntaxUID", Text, nullable=False, comment="Transfer Syntax UID (0002,0010) UI"),
+    Column("SHA256", Text, nullable=False, comment="Of the data set's bytes, without file meta"),
+    Column("DataSetSize", Integer, nullable=False, comment="Bytes of the data set"),
+    Column("Source", Text, nullable=False, comment="The door it came by"),
+    Column("ReceivedAt", Text, nullable=False, comment="When, UTC, ISO 8601"),
+    _changed(),
+    Index("ix_instances_uid", "SOPInstanceUID", unique=True),
+    Index("ix_instances_series", "SeriesInstanceUID"),
+    comment="One row a SOP instance, that is, a file.",
+)
+
+headers = Table(
+    "headers",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="instances.id"),
+    Column("Header", LargeBinary, nullable=False, comment="DICOM JSON, zstd with the series' base"),
+    comment="The whole header of every instance: PS3.18 Annex F JSON, packed against the base.",
+)
+
+header_bases = Table(
+    "header_bases",
+    metadata,
+    Column("SeriesInstanceUID", Text, primary_key=True, comment="The series"),
+    Column("Base", LargeBinary, nullable=False, comment="First header of the series, zstd"),
+    comment="What the headers of a series are packed against: slices differ in a few values only.",
+)
+
+differences = Table(
+    "differences",
+    metadata,
+    Column("SOPInstanceUID", Text, primary_key=True, comment="The instance that says otherwise"),
+    Column("Keyword", Text, primary_key=True, comment="Attribute of its study or series"),
+    Column("Level", Text, nullable=False, comment="PATIENT, STUDY or SERIES"),
+    Column("StudyInstanceUID", Text, nullable=False, index=True, comment="Its study"),
+    Column("SeriesInstanceUID", Text, nullable=False, comment="Its series"),
+    Column("Value", Text, nullable=False, comment="What this instance says"),
+    Column("IndexedValue", Text, nullable=False, comment="What the study's or series' row says"),
+    comment="Attributes of a study or series in which one of its instances differs from its row.",
+)
+
+removals = Table(
+    "removals",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Running number"),
+    Column("TableName", Text, nullable=False, comment="studies, series or instances"),
+    Column("UID", Text, nullable=False, comment="Unique key of the row that went"),
+    _changed(),
+    comment="What went from the index, for those who keep a copy of it.",
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("Name", Text, primary_key=True, comment="schema, revision or archive"),
+    Column("Value", Text, nullable=False, comment="Its value"),
+    comment="Version of the schema, number of the last change, identity of the archive.",
+)
+
+patients_view: Final = text(
+    """CREATE VIEW IF NOT EXISTS patients AS
+    SELECT PatientID, IssuerOfPatientID, min(PatientName) AS PatientName,
+      min(PatientNameFolded) AS PatientNameFolded,
+      min(PatientBirthDate) AS PatientBirthDate, min(PatientSex) AS PatientSex,
+      count(*) AS NumberOfPatientRelatedStudies,
+      sum(NumberOfStudyRelatedSeries) AS NumberOfPatientRelatedSeries,
+      sum(NumberOfStudyRelatedInstances) AS NumberOfPatientRelatedInstances,
+      min(StudyInstanceUID) AS FirstStudyInstanceUID
+    FROM studies
+    GROUP BY PatientID, IssuerOfPatientID,
+      CASE WHEN PatientID IS NULL THEN StudyInstanceUID END"""
+)
+"""Patients are what the studies say: one row a PatientID and issuer, never merged without an ID."""
+
+
+def markdown() -> str:
+    """``docs/schema.md``: every table and column with its type and meaning."""
+    lines = [
+        "# The index",
+        "",
+        "`index.sqlite` in the archive's directory. This page is printed from the code by",
+        "`python -m pacslab.archive.schema`. Columns with the name of a DICOM keyword hold that",
+        "attribute; dates and times are text as DICOM writes them. In `lab.sql` the same tables",
+        "stand in DuckDB. The view `patients` groups the studies by `PatientID` and",
+        "`IssuerOfPatientID`.",
+    ]
+    for table in metadata.sorted_tables:
+        lines += ["", f"## {table.name}", "", table.comment or "", ""]
+        lines += ["| column | type | what it is |", "| --- | --- | --- |"]
+        lines += [f"| `{c.name}` | {c.type} | {c.comment} |" for c in table.columns]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

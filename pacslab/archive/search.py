@@ -1,0 +1,252 @@
+"""The index's reading side: a :class:`Query` compiled to SQL with every value bound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from typing import Any, Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    exists,
+    false,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+)
+
+from pacslab.archive import schema
+from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level
+from pacslab.dicom.matching import Kind, Match, Query
+
+_STUDIES, _SERIES, _INSTANCES = schema.studies, schema.series, schema.instances
+_TABLES: Final = {
+    Level.PATIENT: _STUDIES,
+    Level.STUDY: _STUDIES,
+    Level.SERIES: _SERIES,
+    Level.IMAGE: _INSTANCES,
+}
+_PATIENT_GROUP: Final = (
+    _STUDIES.c.PatientID,
+    _STUDIES.c.IssuerOfPatientID,
+    literal_column("CASE WHEN studies.PatientID IS NULL THEN studies.StudyInstanceUID END"),
+)
+_PATIENT_COUNTS: Final = {
+    "NumberOfPatientRelatedStudies": func.count(),
+    "NumberOfPatientRelatedSeries": func.sum(_STUDIES.c.NumberOfStudyRelatedSeries),
+    "NumberOfPatientRelatedInstances": func.sum(_STUDIES.c.NumberOfStudyRelatedInstances),
+}
+_KEY_COLUMNS: Final = {
+    Level.STUDY: _STUDIES.c.StudyInstanceUID,
+    Level.SERIES: _SERIES.c.SeriesInstanceUID,
+    Level.IMAGE: _INSTANCES.c.SOPInstanceUID,
+}
+
+
+def rows(
+    connection: Connection, query: Query, fields: Iterable[Attribute] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The matching entities in a fixed order, each a dict by keyword; None where there is nothing.
+
+    ``fields`` are the attributes wanted, of the query's level and those above it; None means all.
+    The unique keys of the level and those above are always among them. Ordered by the level's
+    unique key, so that ``offset`` pages without gaps (PS3.18 8.3.4.4.1).
+    """
+    wanted = fields_of(query.level) if fields is None else list(fields)
+    if query.level is Level.PATIENT:
+        statement = _patients(query, wanted)
+    else:
+        statement = _entities(query, wanted)
+    if query.limit is not None or query.offset:
+        statement = statement.limit(-1 if query.limit is None else query.limit)
+        statement = statement.offset(query.offset)
+    result = connection.execution_options(yield_per=1000).execute(statement)
+    for row in result.mappings():
+        yield dict(row)
+
+
+def count(connection: Connection, query: Query) -> int:
+    """How many entities match, whatever the query's limit and offset."""
+    if query.level is Level.PATIENT:
+        inner = _patients(query, []).subquery()
+    else:
+        inner = _entities(query, []).order_by(None).subquery()
+    return connection.scalar(select(func.count()).select_from(inner)) or 0
+
+
+def fields_of(level: Level) -> list[Attribute]:
+    """Every attribute that an answer at this level can hold: its own and those of above."""
+    return [a for a in ATTRIBUTES.values() if a.level.depth <= level.depth and not (
+        level is not Level.PATIENT and a.computed and a.level is Level.PATIENT)]  # fmt: skip
+
+
+def _entities(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
+    level = query.level
+    keys = {
+        above.unique_key: _TABLES[level].c[above.unique_key]
+        for above in (Level.STUDY, Level.SERIES, Level.IMAGE)
+        if above.depth <= level.depth
+    }
+    chosen = {a.keyword: a for a in wanted if a.level.depth <= level.depth}
+    columns = keys | {k: _output(a, level) for k, a in chosen.items() if k not in keys}
+    conditions = [_condition(match, level) for match in query.matches]
+    used = {a.level for a in chosen.values()} | {
+        m.attribute.level for m in query.matches if m.attribute.level.depth < level.depth
+    }
+    return (
+        select(*(column.label(name) for name, column in columns.items()))
+        .select_from(_source(level, used))
+        .where(*conditions)
+        .order_by(_KEY_COLUMNS[level])
+    )
+
+
+def _patients(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
+    columns: dict[str, ColumnElement[Any]] = {"PatientID": _STUDIES.c.PatientID}
+    for attribute in wanted:
+        keyword = attribute.keyword
+        if attribute.level is Level.PATIENT and keyword not in columns:
+            columns[keyword] = _PATIENT_COUNTS.get(keyword, None)  # type: ignore[assignment]
+            if columns[keyword] is None:
+                columns[keyword] = func.min(_STUDIES.c[keyword])
+    # Every study of a patient counts, so that matching must not narrow the group itself.
+    matching = select(_STUDIES.c.StudyInstanceUID).where(
+        *(_condition(m, Level.STUDY) for m in query.matches)
+    )
+    statement = select(*(c.label(name) for name, c in columns.items())).group_by(*_PATIENT_GROUP)
+    if query.matches:
+        hits = func.sum(_STUDIES.c.StudyInstanceUID.in_(matching))
+        statement = statement.having(hits > 0)
+    return statement.order_by(*_PATIENT_GROUP)
+
+
+def _source(level: Level, used: set[Level]) -> FromClause:
+    """The tables that an answer needs, joined; none that it doesn't need."""
+    source: FromClause = _TABLES[level]
+    if level is Level.IMAGE and Level.SERIES in used:
+        source = source.join(_SERIES, _SERIES.c.SeriesInstanceUID == _INSTANCES.c.SeriesInstanceUID)
+    if level is not Level.STUDY and used & {Level.STUDY, Level.PATIENT}:
+        here = _TABLES[level].c.StudyInstanceUID
+        source = source.join(_STUDIES, _STUDIES.c.StudyInstanceUID == here)
+    return source
+
+
+def _output(attribute: Attribute, level: Level) -> ColumnElement[Any]:
+    keyword = attribute.keyword
+    if keyword == "ModalitiesInStudy":
+        return _collected(_SERIES.c.Modality, _SERIES, level)
+    if keyword == "SOPClassesInStudy":
+        return _collected(_INSTANCES.c.SOPClassUID, _INSTANCES, level)
+    if keyword == "AvailableTransferSyntaxUID":
+        return _INSTANCES.c.TransferSyntaxUID
+    return _TABLES[attribute.level].c[keyword]
+
+
+def _collected(column: ColumnElement[Any], source: Any, level: Level) -> ColumnElement[Any]:
+    """The distinct values of a level below, joined by a backslash in ascending order."""
+    below = source.alias()
+    value = below.c[column.name]  # type: ignore[attr-defined]
+    study = _TABLES[level].c.StudyInstanceUID
+    distinct = (
+        select(value.label("v"))
+        .where(below.c.StudyInstanceUID == study, value.is_not(None))
+        .distinct()
+        .order_by(value)
+        .correlate(_TABLES[level])
+        .subquery()
+    )
+    return select(func.group_concat(distinct.c.v, "\\")).scalar_subquery()
+
+
+def _condition(match: Match, level: Level) -> ColumnElement[bool]:
+    attribute = match.attribute
+    if attribute.level is Level.PATIENT and attribute.computed:
+        return false()  # counts of a patient can't be matched at all (PS3.4 C.3.4)
+    if attribute.keyword in {"ModalitiesInStudy", "SOPClassesInStudy"}:
+        inner = "Modality" if attribute.keyword == "ModalitiesInStudy" else "SOPClassUID"
+        return _below(Match(ATTRIBUTES[inner], match.kind, match.values), level)
+    if attribute.level.depth > level.depth:
+        return _below(match, level)
+    return _compare(match, _output(attribute, level))
+
+
+def _below(match: Match, level: Level) -> ColumnElement[bool]:
+    """An attribute of a lower level: some entity there has the value."""
+    source = _TABLES[match.attribute.level].alias()
+    key = "SeriesInstanceUID" if level is Level.SERIES and "SOPInstanceUID" in source.c else (
+        "StudyInstanceUID")  # fmt: skip
+    name = match.attribute.keyword
+    name = "TransferSyntaxUID" if name == "AvailableTransferSyntaxUID" else name
+    outer = _TABLES[level].c[key]
+    return exists().where(source.c[key] == outer, _compare(match, source.c[name])).correlate(
+        _TABLES[level])  # fmt: skip
+
+
+def _compare(match: Match, column: ColumnElement[Any]) -> ColumnElement[bool]:
+    attribute = match.attribute
+    if match.kind is Kind.EMPTY:
+        return column.is_(None)
+    if attribute.vr == "PN":
+        return _person(match, column.table.c[attribute.keyword + schema.FOLDED])  # type: ignore[attr-defined]
+    if match.kind is Kind.RANGE:
+        return _range(attribute, column, *match.values)
+    if attribute.python_type is not str:
+        return column.in_([attribute.python_type(v) for v in match.values])
+    if attribute.multiple and not attribute.computed:
+        return or_(*(_one_of_several(match.kind, column, v) for v in match.values))
+    if match.kind is Kind.WILDCARD:
+        return column.op("GLOB")(_glob(match.values[0]))
+    if attribute.vr in {"TM", "DT"}:
+        return or_(*(func.rtrim(column, "0.") == v.rstrip("0.") for v in match.values))
+    return column.in_(match.values)
+
+
+def _person(match: Match, folded: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Person names match by the whole or by one of their component groups (PS3.4 C.2.2.2.1)."""
+    options: list[ColumnElement[bool]] = []
+    for value in match.values:
+        pattern = _glob(value) if match.kind is Kind.WILDCARD else _glob_literal(value)
+        if match.kind is Kind.WILDCARD:
+            options.append(folded.op("GLOB")(pattern))
+        else:
+            options.append(folded == value)
+        if "=" not in value:
+            apart = [pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
+            options += [folded.op("GLOB")(p) for p in apart]
+    return or_(*options)
+
+
+def _range(
+    attribute: Attribute, column: ColumnElement[Any], low: str, high: str
+) -> ColumnElement[bool]:
+    """Text that sorts as time does: a bound given to the minute includes that minute.
+
+    Bounds lose their trailing zeros, since 1030 and 103000 are the same time.
+    """
+    parts = []
+    if low:
+        parts.append(column >= (low if attribute.vr == "DA" else low.rstrip("0.") or "0"))
+    if high:
+        parts.append(column <= (high if attribute.vr == "DA" else high + "~"))
+    return and_(*parts)
+
+
+def _one_of_several(kind: Kind, column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+    pattern = _glob(value) if kind is Kind.WILDCARD else _glob_literal(value)
+    bounded = literal("\\").concat(column).concat("\\")
+    return bounded.op("GLOB")(f"*\\{pattern}\\*")
+
+
+def _glob(pattern: str) -> str:
+    """A DICOM pattern for SQLite's GLOB, which knows ``*`` and ``?`` too, and sets in brackets."""
+    return pattern.replace("[", "[[]")
+
+
+def _glob_literal(text: str) -> str:
+    return reduce(lambda t, c: t.replace(c, f"[{c}]"), "*?", text.replace("[", "[[]"))

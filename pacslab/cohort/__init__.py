@@ -1,0 +1,1 @@
+"""Cohorts: SQL over the index, with DataFrames out."""

@@ -1,0 +1,1 @@
+"""HTTP: the DICOMweb Studies Service (PS3.18) over an archive."""
