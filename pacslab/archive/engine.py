@@ -113,7 +113,6 @@ def _engine(path: Path, begin: str) -> Engine:
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         pool_size=4,
         max_overflow=60,
-        skip_autocommit_rollback=True,
     )
 
     @event.listens_for(engine, "connect")

@@ -1,4 +1,4 @@
-"""The index's writing side: rows go in and out here, so that counts and headers are always right."""
+"""The index's writing side: every row goes in and out here, so that the counts stay right."""
 
 from __future__ import annotations
 
@@ -127,53 +127,48 @@ class Writer:
                 "its own Series Instance UID"
             )
 
-    def remove(self, sop_instance_uid: str) -> None:
-        """Take an instance out; its series and study go with their last instance.
+    def remove(self, sop_instance_uids: Sequence[str]) -> None:
+        """Take instances out; a series and a study go with their last instance.
 
-        The rows of the series and study that stay are made anew from the instances that stay.
+        The rows of series and studies that stay are made anew from the instances that stay.
         """
-        known = self.known([sop_instance_uid]).get(sop_instance_uid)
-        if known is None:
-            return
-        connection, c = self._connection, schema.instances.c
+        known = self.known(sop_instance_uids)
         self._parents.clear()
-        connection.execute(delete(schema.headers).where(schema.headers.c.id == known.id))
-        connection.execute(delete(schema.instances).where(c.id == known.id))
-        gone = [("instances", sop_instance_uid)]
-        study, one_series = known.study_instance_uid, known.series_instance_uid
-        differences = schema.differences.c
-        connection.execute(delete(schema.differences).where(differences.StudyInstanceUID == study))
-        left = self._left(c.SeriesInstanceUID == one_series)
-        if not left:
-            bases = schema.header_bases
-            connection.execute(delete(bases).where(bases.c.SeriesInstanceUID == one_series))
-            self._bases.pop(one_series, None)
-            connection.execute(
-                delete(schema.series).where(schema.series.c.SeriesInstanceUID == one_series)
+        self._delete(schema.headers, schema.headers.c.id, [k.id for k in known.values()])
+        self._delete(schema.instances, schema.instances.c.id, [k.id for k in known.values()])
+        gone = [("instances", uid) for uid in known]
+        c = schema.instances.c
+        for one_series in {k.series_instance_uid for k in known.values()}:
+            if not self._left(c.SeriesInstanceUID == one_series):
+                for table in (schema.header_bases, schema.series):
+                    self._delete(table, table.c.SeriesInstanceUID, [one_series])
+                self._bases.pop(one_series, None)
+                gone.append(("series", one_series))
+        for study in {k.study_instance_uid for k in known.values()}:
+            self._delete(schema.differences, schema.differences.c.StudyInstanceUID, [study])
+            if self._left(c.StudyInstanceUID == study):
+                self._remake(study)
+            else:
+                self._delete(schema.studies, schema.studies.c.StudyInstanceUID, [study])
+                gone.append(("studies", study))
+        if gone:
+            self._connection.execute(
+                insert(schema.removals),
+                [{"TableName": t, "UID": uid, "Changed": self._revision} for t, uid in gone],
             )
-            gone.append(("series", one_series))
-        left = self._left(c.StudyInstanceUID == study)
-        if not left:
-            connection.execute(
-                delete(schema.studies).where(schema.studies.c.StudyInstanceUID == study)
-            )
-            gone.append(("studies", study))
-        else:
-            self._remake(study)
-        connection.execute(
-            insert(schema.removals),
-            [{"TableName": t, "UID": uid, "Changed": self._revision} for t, uid in gone],
-        )
 
     def clear(self) -> None:
         """Empty every table that the files can fill again."""
-        for table in (schema.headers, schema.header_bases, schema.differences, schema.removals):
+        for table in (schema.headers, schema.header_bases, schema.differences):
             self._connection.execute(delete(table))
-        for table, key in (("instances", "SOPInstanceUID"), ("series", "SeriesInstanceUID"),
-                           ("studies", "StudyInstanceUID")):  # fmt: skip
-            source = schema.metadata.tables[table]
+        for name, key in (
+            ("instances", "SOPInstanceUID"),
+            ("series", "SeriesInstanceUID"),
+            ("studies", "StudyInstanceUID"),
+        ):
+            source = schema.metadata.tables[name]
             rows = [
-                {"TableName": table, "UID": uid, "Changed": self._revision}
+                {"TableName": name, "UID": uid, "Changed": self._revision}
                 for uid in self._connection.scalars(select(source.c[key]))
             ]
             if rows:
@@ -269,6 +264,11 @@ class Writer:
             if rows:
                 self._connection.execute(_count_statement(name), rows)
 
+    def _delete(self, table: Table, key: Any, values: Sequence[Any]) -> None:
+        if values:
+            statement = delete(table).where(key == bindparam("value"))
+            self._connection.execute(statement, [{"value": value} for value in values])
+
     def _left(self, condition: Any) -> int:
         statement = select(func.count()).select_from(schema.instances).where(condition)
         return self._connection.scalar(statement) or 0
@@ -277,14 +277,19 @@ class Writer:
         """Make the rows of a study and its series anew from the headers of its instances."""
         connection, c = self._connection, schema.instances.c
         rows = connection.execute(
-            select(c.SOPInstanceUID, c.SeriesInstanceUID, schema.headers.c.Header,
-                   schema.header_bases.c.Base)
+            select(
+                c.SOPInstanceUID,
+                c.SeriesInstanceUID,
+                schema.headers.c.Header,
+                schema.header_bases.c.Base,
+            )
             .join(schema.headers, schema.headers.c.id == c.id)
-            .join(schema.header_bases,
-                  schema.header_bases.c.SeriesInstanceUID == c.SeriesInstanceUID)
+            .join(
+                schema.header_bases, schema.header_bases.c.SeriesInstanceUID == c.SeriesInstanceUID
+            )
             .where(c.StudyInstanceUID == study)
             .order_by(c.id)
-        ).all()  # fmt: skip
+        ).all()
         for table in (schema.studies, schema.series):
             attributes = _KEYS[table.name][1]
             empty = dict.fromkeys((a.keyword for a in attributes), None)
@@ -333,9 +338,13 @@ def _with_folded(values: Mapping[str, Value], attributes: Iterable[Attribute]) -
 def _known_statement() -> Any:
     c = schema.instances.c
     return select(
-        c.SOPInstanceUID, c.id, c.StudyInstanceUID, c.SeriesInstanceUID, c.TransferSyntaxUID,
+        c.SOPInstanceUID,
+        c.id,
+        c.StudyInstanceUID,
+        c.SeriesInstanceUID,
+        c.TransferSyntaxUID,
         c.SHA256,
-    ).where(c.SOPInstanceUID.in_(bindparam("uids", expanding=True)))  # fmt: skip
+    ).where(c.SOPInstanceUID.in_(bindparam("uids", expanding=True)))
 
 
 @cache

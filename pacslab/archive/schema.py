@@ -1,4 +1,4 @@
-"""The index's tables, declared once: SQLAlchemy makes them, ``docs/schema.md`` is printed from them.
+"""The index's tables, declared once; ``docs/schema.md`` is printed from them.
 
 Columns that hold a DICOM attribute are named by its keyword (PS3.6); what several instances share
 stands once, with the study or the series. ``python -m pacslab.archive.schema`` prints the page.

@@ -32,7 +32,7 @@ _TABLES: Final = {
     Level.SERIES: _SERIES,
     Level.IMAGE: _INSTANCES,
 }
-_PATIENT_GROUP: Final = (
+_PATIENT_GROUP: Final[tuple[ColumnElement[Any], ...]] = (
     _STUDIES.c.PatientID,
     _STUDIES.c.IssuerOfPatientID,
     literal_column("CASE WHEN studies.PatientID IS NULL THEN studies.StudyInstanceUID END"),
@@ -82,8 +82,12 @@ def count(connection: Connection, query: Query) -> int:
 
 def fields_of(level: Level) -> list[Attribute]:
     """Every attribute that an answer at this level can hold: its own and those of above."""
-    return [a for a in ATTRIBUTES.values() if a.level.depth <= level.depth and not (
-        level is not Level.PATIENT and a.computed and a.level is Level.PATIENT)]  # fmt: skip
+    return [
+        a
+        for a in ATTRIBUTES.values()
+        if a.level.depth <= level.depth
+        and not (level is not Level.PATIENT and a.computed and a.level is Level.PATIENT)
+    ]
 
 
 def _entities(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
@@ -151,7 +155,7 @@ def _output(attribute: Attribute, level: Level) -> ColumnElement[Any]:
 def _collected(column: ColumnElement[Any], source: Any, level: Level) -> ColumnElement[Any]:
     """The distinct values of a level below, joined by a backslash in ascending order."""
     below = source.alias()
-    value = below.c[column.name]  # type: ignore[attr-defined]
+    value = below.c[column.name]
     study = _TABLES[level].c.StudyInstanceUID
     distinct = (
         select(value.label("v"))
@@ -179,13 +183,19 @@ def _condition(match: Match, level: Level) -> ColumnElement[bool]:
 def _below(match: Match, level: Level) -> ColumnElement[bool]:
     """An attribute of a lower level: some entity there has the value."""
     source = _TABLES[match.attribute.level].alias()
-    key = "SeriesInstanceUID" if level is Level.SERIES and "SOPInstanceUID" in source.c else (
-        "StudyInstanceUID")  # fmt: skip
+    key = (
+        "SeriesInstanceUID"
+        if level is Level.SERIES and "SOPInstanceUID" in source.c
+        else ("StudyInstanceUID")
+    )
     name = match.attribute.keyword
     name = "TransferSyntaxUID" if name == "AvailableTransferSyntaxUID" else name
     outer = _TABLES[level].c[key]
-    return exists().where(source.c[key] == outer, _compare(match, source.c[name])).correlate(
-        _TABLES[level])  # fmt: skip
+    return (
+        exists()
+        .where(source.c[key] == outer, _compare(match, source.c[name]))
+        .correlate(_TABLES[level])
+    )
 
 
 def _compare(match: Match, column: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -193,7 +203,7 @@ def _compare(match: Match, column: ColumnElement[Any]) -> ColumnElement[bool]:
     if match.kind is Kind.EMPTY:
         return column.is_(None)
     if attribute.vr == "PN":
-        return _person(match, column.table.c[attribute.keyword + schema.FOLDED])  # type: ignore[attr-defined]
+        return _person(match, column.table.c[attribute.keyword + schema.FOLDED])
     if match.kind is Kind.RANGE:
         return _range(attribute, column, *match.values)
     if attribute.python_type is not str:

@@ -16,8 +16,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
-from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence

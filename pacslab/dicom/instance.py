@@ -70,27 +70,29 @@ def read(data: Buffer, *, announced: tuple[str, str] | None = None) -> Instance:
     header = headers.to_json(dataset)
     row = index_row(header)
     syntax = _transfer_syntax(dataset)
-    sop_class, uids = _checked_uids(row, dataset)
-    if announced is not None and announced != (sop_class, uids[2]):
+    sop_class, study, series, uid = _checked_uids(row)
+    if announced is not None and announced != (sop_class, uid):
         raise MismatchError(
             f"announced as SOP class {announced[0]}, instance {announced[1]}, but the data set "
-            f"says {sop_class}, {uids[2]}: send it with the UIDs that stand in it"
+            f"says {sop_class}, {uid}: send it with the UIDs that stand in it"
         )
     start = data_set_offset(data)
-    prefix = b"" if start > _PREAMBLE else file_prefix(sop_class, uids[2], syntax)
+    prefix = b"" if start > _PREAMBLE else file_prefix(sop_class, uid, syntax)
     with memoryview(data) as view:
         digest = hashlib.sha256(view[start:]).hexdigest()
     return Instance(
-        *uids,
-        sop_class,
-        syntax,
-        digest,
-        len(data) - start,
-        row,
-        headers.dumps(header),
-        prefix,
-        data,
-        0 if not prefix else start,
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uid=uid,
+        sop_class_uid=sop_class,
+        transfer_syntax_uid=syntax,
+        sha256=digest,
+        size=len(data) - start,
+        row=row,
+        header=headers.dumps(header),
+        prefix=prefix,
+        data=data,
+        offset=start if prefix else 0,
     )
 
 
@@ -173,17 +175,15 @@ def _transfer_syntax(dataset: FileDataset) -> str:
     return str(ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian)
 
 
-def _checked_uids(row: Mapping[str, Value], dataset: FileDataset) -> tuple[str, list[str]]:
-    sop_class = row["SOPClassUID"]
-    if not is_uid(sop_class):
-        raise InvalidUIDError(f"SOP Class UID {_shown(sop_class)}")
+def _checked_uids(row: Mapping[str, Value]) -> list[str]:
+    """SOP class, study, series and SOP instance UID, each of them a UID."""
     uids = []
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+    for keyword in ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         uid = row[keyword]
         if not is_uid(uid):
             raise InvalidUIDError(f"{_spaced(keyword)} {_shown(uid)}")
         uids.append(str(uid))
-    return str(sop_class), uids
+    return uids
 
 
 def _spaced(keyword: str) -> str:
@@ -207,7 +207,7 @@ def _column(attribute: Attribute, element: dict[str, Any] | None) -> Value:
         joined = "\\".join(texts)
         return _date(joined) if attribute.vr == "DA" else joined or None
     try:
-        number = attribute.python_type(values[0])
+        number: int | float = int(values[0]) if attribute.python_type is int else float(values[0])
     except (TypeError, ValueError, OverflowError):
         return None
     # SQLite's integers have 64 bits; what is longer was no number but a mistake.

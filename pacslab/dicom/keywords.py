@@ -110,8 +110,8 @@ def _table(level: Level, *, returned: str = "", other: str = "", fast: str = "")
 _PATIENT = _table(
     Level.PATIENT,
     returned="PatientName PatientID PatientBirthDate PatientSex",
-    other="""IssuerOfPatientID PatientBirthTime OtherPatientIDs EthnicGroup PatientSpeciesDescription
-        PatientComments PatientIdentityRemoved DeidentificationMethod""",
+    other="""IssuerOfPatientID PatientBirthTime OtherPatientIDs EthnicGroup
+        PatientSpeciesDescription PatientComments PatientIdentityRemoved DeidentificationMethod""",
     fast="PatientID PatientBirthDate",
 )
 _STUDY = _table(
