@@ -14,6 +14,7 @@ class PacslabError(Exception):
     http_status = 500
     dimse_status = 0x0110  # Processing failure (PS3.7 C.5.5)
     code = "error"
+    exit_code = 1  # of the command line: 2 where the command itself can't be meant
 
     @property
     def message(self) -> str:
@@ -25,6 +26,7 @@ class UsageError(PacslabError):
     """A call, option or argument that can't be meant as it stands."""
 
     http_status = 400
+    exit_code = 2
     code = "usage"
 
 
@@ -81,6 +83,7 @@ class QueryError(PacslabError):
 
     http_status = 400
     dimse_status = 0xA900  # Identifier does not match SOP Class (PS3.4 C.4.1.1.4)
+    exit_code = 2
     code = "query"
 
 
@@ -116,6 +119,7 @@ class SQLError(PacslabError):
     """A cohort query with a mistake in it."""
 
     http_status = 400
+    exit_code = 2
     code = "sql"
 
 
@@ -125,13 +129,26 @@ class SQLError(PacslabError):
 class ArchiveError(PacslabError):
     """A directory that isn't an archive, or can't be used as one."""
 
+    exit_code = 2
     code = "archive"
 
 
 class SchemaError(ArchiveError):
     """An index of another version of pacslab."""
 
+    exit_code = 1
     code = "schema"
+
+
+class OldSchemaError(SchemaError):
+    """An index of an older version; the files make a new one."""
+
+
+class DamagedError(ArchiveError):
+    """An index that can't be read any more; the files can, and make a new one."""
+
+    exit_code = 1
+    code = "damaged"
 
 
 class ServerError(PacslabError):

@@ -81,7 +81,7 @@ class Lab:
     def synthesize(
         self, patients: int = 200, seed: int = 7, *, progress: bool = True
     ) -> pd.DataFrame:
-        """Add made-up patients with made-up images, marked as synthetic; same seed, same patients."""
+        """Add made-up patients and images, marked as synthetic; the same seed, the same patients."""
         from pacslab.demo.synthetic import synthesize
 
         made = (

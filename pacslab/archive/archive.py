@@ -22,7 +22,9 @@ from pacslab.dicom.keywords import Attribute
 from pacslab.dicom.matching import Query
 from pacslab.errors import (
     ArchiveError,
+    DamagedError,
     NotFoundError,
+    OldSchemaError,
     RefusedError,
     UsageError,
 )
@@ -75,6 +77,23 @@ class Archive:
             raise no_room(error, self.directory) from error
         self.database = engine.Database(self.directory / INDEX)
         self._intake = Intake(self.files, self.database, self.on_conflict, on_receive)
+
+    @classmethod
+    def recover(cls, directory: str | os.PathLike[str]) -> Self:
+        """Open an archive whose index may be damaged or old; such a one is set aside, not lost.
+
+        The new index is empty until :meth:`reindex`. Raises SchemaError for a newer one.
+        """
+        root = Path(directory).expanduser().absolute()
+        try:
+            return cls(root)
+        except (DamagedError, OldSchemaError):
+            stamp = time.strftime("%Y%m%dT%H%M%S")
+            for end in ("", "-wal", "-shm"):
+                index = root / (INDEX + end)
+                if index.exists():
+                    index.rename(root / f"{INDEX}.{stamp}{end}")
+            return cls(root)
 
     # --- the way in -----------------------------------------------------------------------
 

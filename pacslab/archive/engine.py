@@ -14,7 +14,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, insert, select,
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from pacslab.archive import schema
-from pacslab.errors import ArchiveError, OutOfResourcesError, PacslabError, SchemaError
+from pacslab.errors import (
+    DamagedError,
+    OldSchemaError,
+    OutOfResourcesError,
+    PacslabError,
+    SchemaError,
+)
 
 _BUSY_SECONDS: Final = 60
 _PRAGMAS: Final = (
@@ -87,7 +93,7 @@ class Database:
                 f"{schema.VERSION}): upgrade pacslab; nothing was changed"
             )
         if version < schema.VERSION:
-            raise SchemaError(
+            raise OldSchemaError(
                 f"{self.path} was written by an older pacslab (schema {version}): run "
                 f"'pacslab reindex {self.path.parent}'"
             )
@@ -145,7 +151,7 @@ def _translated(path: Path) -> Iterator[None]:
                 "program's transaction, then try again"
             ) from error
         if "malformed" in said or "not a database" in said:
-            raise ArchiveError(
+            raise DamagedError(
                 f"{path} is damaged ({said}): run 'pacslab reindex {path.parent}'; the damaged "
                 "file is kept beside the new one"
             ) from error

@@ -1,7 +1,7 @@
 """The index's tables, declared once; ``docs/schema.md`` is printed from them.
 
 Columns that hold a DICOM attribute are named by its keyword (PS3.6); what several instances share
-stands once, with the study or the series. ``python -m pacslab.archive.schema`` prints the page.
+stands once, with the study or the series.
 """
 
 from __future__ import annotations
@@ -180,17 +180,12 @@ def markdown() -> str:
         "# The index",
         "",
         "`index.sqlite` in the archive's directory. This page is printed from the code by",
-        "`python -m pacslab.archive.schema`. Columns with the name of a DICOM keyword hold that",
-        "attribute; dates and times are text as DICOM writes them. In `lab.sql` the same tables",
-        "stand in DuckDB. The view `patients` groups the studies by `PatientID` and",
-        "`IssuerOfPatientID`.",
+        "`make docs`. Columns with the name of a DICOM keyword hold that attribute; dates and times",
+        "are text as DICOM writes them. In `lab.sql` the same tables stand in DuckDB. The view",
+        "`patients` groups the studies by `PatientID` and `IssuerOfPatientID`.",
     ]
     for table in metadata.sorted_tables:
         lines += ["", f"## {table.name}", "", table.comment or "", ""]
         lines += ["| column | type | what it is |", "| --- | --- | --- |"]
         lines += [f"| `{c.name}` | {c.type} | {c.comment} |" for c in table.columns]
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    print(markdown(), end="")

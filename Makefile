@@ -1,0 +1,53 @@
+# make lab     set everything up and open JupyterLab on the first notebook
+# make test    set everything up and run the checks and tests
+# make demo    run the first notebook without a browser; out/01_first_steps.html
+# make bench   the benchmarks, side by side with Orthanc where it is installed
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: lab test demo bench lint notebooks docs clean
+.DEFAULT_GOAL := test
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "pacslab needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What using it needs; the demo data is fetched into the user's cache, like a dependency.
+$(VENV)/.lab: $(VENV)/.python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	$(BIN)/python -m pacslab.demo.real
+	@touch $@
+
+# What testing it needs on top.
+$(VENV)/.test: $(VENV)/.lab pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+lab: $(VENV)/.lab
+	$(BIN)/pacslab lab data/demo
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+demo: $(VENV)/.lab
+	mkdir -p out
+	$(BIN)/jupyter nbconvert --to html --execute --output-dir out --output 01_first_steps.html notebooks/01_first_steps.ipynb
+	@echo "see out/01_first_steps.html"
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)/.lab
+	$(BIN)/python -c 'from pacslab.archive.schema import markdown; print(markdown(), end="")' > docs/schema.md
+
+clean:
+	rm -rf $(VENV) out

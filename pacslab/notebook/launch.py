@@ -1,0 +1,42 @@
+"""JupyterLab, opened on the notebooks that come with the package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pacslab
+
+FIRST: Final = "01_first_steps.ipynb"
+ARCHIVE: Final = "PACSLAB_DIR"
+"""The environment variable that tells the notebooks which archive to use."""
+
+
+def launch(archive: Path | None) -> int:
+    """Run JupyterLab in the foreground on the first notebook; its exit code."""
+    folder = notebooks()
+    environment = os.environ | ({ARCHIVE: str(archive)} if archive else {})
+    words = [sys.executable, "-m", "jupyterlab", str(folder / FIRST), f"--notebook-dir={folder}"]
+    return subprocess.run(words, env=environment, check=False).returncode
+
+
+def notebooks() -> Path:
+    """The folder of notebooks to work in: the checkout's, or a copy of the package's.
+
+    A copy that is there already is kept, with whatever its user wrote into it.
+    """
+    package = Path(pacslab.__file__).parent
+    checkout = package.parent / "notebooks"
+    if (checkout / FIRST).exists():
+        return checkout
+    copy = Path.cwd() / "pacslab-notebooks"
+    for source in sorted((package / "_notebooks").rglob("*")):
+        target = copy / source.relative_to(package / "_notebooks")
+        if source.is_file() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target)
+    return copy

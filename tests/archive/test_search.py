@@ -1,0 +1,163 @@
+"""A query finds what PS3.4 C.2.2.2 says, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pacslab.archive import Archive
+from pacslab.dicom.keywords import ATTRIBUTES
+from pacslab.dicom.matching import Query
+from tests.making import instance
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """Four studies of three patients and one without an ID."""
+    with Archive(Path(tmp_path_factory.mktemp("search")) / "a") as made:
+        people = [
+            ("1.1", {"PatientID": "A", "PatientName": "Müller^Zoë", "StudyDate": "20200101",
+                     "StudyTime": "1030", "StudyDescription": "CT [head] 50%"}),
+            ("1.2", {"PatientID": "A", "PatientName": "Mueller^Zoe", "StudyDate": "20210615",
+                     "StudyTime": "103000.5", "StudyDescription": "ct head"}),
+            ("1.3", {"PatientID": "B", "StudyDate": "20220101", "StudyTime": "09",
+                     "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう", "StudyID": "7*"}),
+            ("1.4", {"PatientID": None, "PatientName": None, "StudyDate": None}),
+            ("1.5", {"PatientID": None, "PatientName": None, "StudyDate": None}),
+        ]  # fmt: skip
+        for study, values in people:
+            for number, modality in enumerate(("CT", "SR") if study == "1.2" else ("MR",), 1):
+                made.add_many(
+                    instance(
+                        SpecificCharacterSet="ISO_IR 192",
+                        StudyInstanceUID=study,
+                        SeriesInstanceUID=f"{study}.{number}",
+                        SOPInstanceUID=f"{study}.{number}.{i}",
+                        SeriesNumber=number,
+                        Modality=modality,
+                        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER" if i == 2 else "AXIAL"],
+                        SliceThickness="2.50" if i == 1 else "5",
+                        InstanceNumber=3 - i,
+                        **values,
+                    )
+                    for i in (1, 2)
+                )
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("keys", "studies"),
+    [
+        ({}, "1.1 1.2 1.3 1.4 1.5"),
+        ({"PatientID": "A"}, "1.1 1.2"),
+        ({"PatientID": "a"}, ""),
+        ({"PatientID": '""'}, "1.4 1.5"),
+        ({"PatientName": "muller^zoe"}, "1.1"),
+        ({"PatientName": "MUELLER*"}, "1.2"),
+        ({"PatientName": "m*"}, "1.1 1.2"),
+        ({"PatientName": "M?ller^*"}, "1.1"),
+        ({"PatientName": "Muller"}, ""),
+        ({"PatientName": "山田*"}, "1.3"),
+        ({"PatientName": "山田^太郎"}, "1.3"),
+        ({"PatientName": "yamada^tarou"}, "1.3"),
+        ({"PatientName": "やまだ^たろう"}, "1.3"),
+        ({"StudyDescription": "CT [head] 50%"}, "1.1"),
+        ({"StudyDescription": "CT [head]*"}, "1.1"),
+        ({"StudyDescription": "*head*"}, "1.1 1.2"),
+        ({"StudyDescription": "CT*"}, "1.1"),
+        ({"StudyDescription": "ct ?ead"}, "1.2"),
+        ({"StudyDescription": "%"}, ""),
+        ({"StudyDescription": "' OR 1=1 --"}, ""),
+        ({"StudyDate": "20200101-20211231"}, "1.1 1.2"),
+        ({"StudyDate": "20200102-"}, "1.2 1.3"),
+        ({"StudyDate": "-20200101"}, "1.1"),
+        ({"StudyDate": "20220101"}, "1.3"),
+        ({"StudyTime": "103000"}, "1.1"),
+        ({"StudyTime": "0900-1030"}, "1.1 1.2 1.3 1.4 1.5"),
+        ({"StudyTime": "0901-1030"}, "1.1 1.2 1.4 1.5"),
+        ({"StudyTime": "-09"}, "1.3"),
+        ({"ModalitiesInStudy": "SR"}, "1.2"),
+        ({"ModalitiesInStudy": "SR,MR"}, "1.1 1.2 1.3 1.4 1.5"),
+        ({"Modality": "CT"}, "1.2"),
+        ({"StudyInstanceUID": "1.1,1.3"}, "1.1 1.3"),
+        ({"NumberOfStudyRelatedSeries": 2}, "1.2"),
+        ({"SOPInstanceUID": "1.3.1.2"}, "1.3"),
+        ({"PatientID": "A", "Modality": "MR"}, "1.1"),
+        ({"SOPClassesInStudy": "1.2.3"}, ""),
+    ],
+)
+def test_studies(archive: Archive, keys: dict[str, object], studies: str) -> None:
+    query = Query.build("STUDY", keys)
+    found = [row["StudyInstanceUID"] for row in archive.search(query)]
+    assert found == studies.split()
+    assert archive.count(query) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "uids"),
+    [
+        ("SERIES", {"PatientID": "A"}, "1.1.1 1.2.1 1.2.2"),
+        ("SERIES", {"SeriesNumber": "2"}, "1.2.2"),
+        ("SERIES", {"SeriesNumber": "02"}, "1.2.2"),
+        ("SERIES", {"ModalitiesInStudy": "SR"}, "1.2.1 1.2.2"),
+        ("IMAGE", {"ImageType": "LOCALIZER", "PatientID": "B"}, "1.3.1.2"),
+        ("IMAGE", {"ImageType": "LOC*", "PatientID": "B"}, "1.3.1.2"),
+        ("IMAGE", {"ImageType": "LOCAL", "PatientID": "B"}, ""),
+        ("IMAGE", {"SliceThickness": "2.5", "StudyInstanceUID": "1.1"}, "1.1.1.1"),
+        ("IMAGE", {"Modality": "SR"}, "1.2.2.1 1.2.2.2"),
+        ("IMAGE", {"AvailableTransferSyntaxUID": "1.2.840.10008.1.2.1", "SeriesInstanceUID": "1.1.1"},
+         "1.1.1.1 1.1.1.2"),
+    ],
+)  # fmt: skip
+def test_lower_levels(archive: Archive, level: str, keys: dict[str, object], uids: str) -> None:
+    query = Query.build(level, keys)
+    found = [row[query.level.unique_key] for row in archive.search(query)]
+    assert found == uids.split()
+
+
+def test_patients_without_an_id_are_never_merged(archive: Archive) -> None:
+    rows = list(archive.search(Query.build("PATIENT")))
+    assert [r["PatientID"] for r in rows] == [None, None, "A", "B"]
+    counts = {r["PatientID"]: r["NumberOfPatientRelatedStudies"] for r in rows if r["PatientID"]}
+    assert counts == {"A": 2, "B": 1}
+    assert archive.counts()["patients"] == archive.count(Query.build("PATIENT")) == 4
+
+
+def test_a_patient_found_by_one_study_is_counted_with_all(archive: Archive) -> None:
+    (row,) = archive.search(Query.build("PATIENT", {"PatientName": "mueller*"}))
+    assert (row["PatientID"], row["NumberOfPatientRelatedStudies"]) == ("A", 2)
+
+
+def test_collected_attributes(archive: Archive) -> None:
+    (row,) = archive.search(Query.build("STUDY", {"StudyInstanceUID": "1.2"}))
+    assert row["ModalitiesInStudy"] == "CT\\SR"
+    assert row["SOPClassesInStudy"] == "1.2.840.10008.5.1.4.1.1.2"
+    (row,) = archive.search(Query.build("SERIES", {"SeriesInstanceUID": "1.2.2"}))
+    assert row["ModalitiesInStudy"] == "CT\\SR"
+    assert row["NumberOfSeriesRelatedInstances"] == 2
+
+
+def test_pages_neither_overlap_nor_leave_out(archive: Archive) -> None:
+    whole = [r["SOPInstanceUID"] for r in archive.search(Query.build("IMAGE"))]
+    paged = []
+    for offset in range(0, len(whole) + 3, 3):
+        query = Query.build("IMAGE", limit=3, offset=offset)
+        paged += [r["SOPInstanceUID"] for r in archive.search(query)]
+        assert archive.count(query) == len(whole)
+    assert paged == whole
+    assert list(archive.search(Query.build("IMAGE", limit=0))) == []
+
+
+def test_only_the_fields_wanted_and_the_unique_keys_come_back(archive: Archive) -> None:
+    fields = [ATTRIBUTES["Rows"], ATTRIBUTES["PatientName"]]
+    row = next(archive.search(Query.build("IMAGE"), fields))
+    assert set(row) == {
+        "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Rows", "PatientName",
+    }  # fmt: skip
+
+
+def test_instances_come_in_the_order_of_their_numbers(archive: Archive) -> None:
+    found = [s.sop_instance_uid for s in archive.instances("1.2")]
+    assert found == ["1.2.1.2", "1.2.1.1", "1.2.2.2", "1.2.2.1"]
