@@ -120,7 +120,7 @@ def _reread(archive: Archive, path: Path, seen: set[str], writer: Writer) -> Ins
     uid = instance.sop_instance_uid
     if uid in seen or path != archive.files.path(study, series, uid):
         return None
-    writer.check_series(study, series)
+    writer.parents.check_series(study, series)
     return instance
 
 

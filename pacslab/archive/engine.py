@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, create_engine, event, insert, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, insert
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from pacslab.archive import schema
+from pacslab.archive import schema, statements
 from pacslab.errors import (
     DamagedError,
     OldSchemaError,
@@ -63,11 +63,7 @@ class Database:
         with _translated(self.path), self._lock, self._writer.begin() as connection:
             revision = _revision(connection) + 1
             yield connection, revision
-            connection.execute(
-                update(schema.state)
-                .where(schema.state.c.Name == "revision")
-                .values(Value=str(revision))
-            )
+            statements.SET_STATE.run(connection, {"name": "revision", "value": str(revision)})
 
     def close(self) -> None:
         """Close every connection."""
@@ -109,8 +105,7 @@ def _revision(connection: Connection) -> int:
 
 
 def _state(connection: Connection, name: str) -> str:
-    table = schema.state
-    return str(connection.scalar(select(table.c.Value).where(table.c.Name == name)))
+    return str(statements.STATE.run(connection, {"name": name}).scalar())
 
 
 def _engine(path: Path, begin: str) -> Engine:

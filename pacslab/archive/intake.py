@@ -11,6 +11,8 @@ from pathlib import Path
 from pacslab.archive.engine import Database
 from pacslab.archive.files import Files, no_room, sync_directories
 from pacslab.archive.index import Known, Writer
+from pacslab.archive.index import known as known_in
+from pacslab.archive.parents import Memory
 from pacslab.dicom.instance import Buffer, Instance, read
 from pacslab.errors import ConflictError, PacslabError, RefusedError
 
@@ -69,6 +71,7 @@ class Intake:
         self._database = database
         self._on_conflict = on_conflict
         self._on_receive = on_receive
+        self._memory = Memory()  # guarded by the lock that writing() holds
 
     def read(
         self, data: Buffer, source: str, announced: tuple[str, str] | None
@@ -88,7 +91,7 @@ class Intake:
         staged: dict[int, Path] = {}
         try:
             with self._database.reading() as connection:
-                known = Writer(connection, 0).known(x.sop_instance_uid for x in arrivals.values())
+                known = known_in(connection, (x.sop_instance_uid for x in arrivals.values()))
             for i, instance in arrivals.items():
                 if not _same(instance, known.get(instance.sop_instance_uid)):
                     staged[i] = self._files.stage(instance)
@@ -120,8 +123,8 @@ class Intake:
         aside: list[tuple[Instance, RefusedError]] = []
         try:
             with self._database.writing() as (connection, revision):
-                writer = Writer(connection, revision)
-                known = writer.known(x.sop_instance_uid for x in arrivals.values())
+                writer = Writer(connection, revision, self._memory)
+                known = known_in(connection, (x.sop_instance_uid for x in arrivals.values()))
                 dirty: set[Path] = set()
                 for i, instance in arrivals.items():
                     uid = instance.sop_instance_uid
@@ -131,7 +134,7 @@ class Intake:
                             continue
                         if uid in known:
                             replaced += self._make_way(writer, known[uid], instance)
-                        writer.check_series(
+                        writer.parents.check_series(
                             instance.study_instance_uid, instance.series_instance_uid
                         )
                     except RefusedError as error:

@@ -179,10 +179,10 @@ def markdown() -> str:
     lines = [
         "# The index",
         "",
-        "`index.sqlite` in the archive's directory. This page is printed from the code by",
-        "`make docs`. Columns with the name of a DICOM keyword hold that attribute; dates and times",
-        "are text as DICOM writes them. In `lab.sql` the same tables stand in DuckDB. The view",
-        "`patients` groups the studies by `PatientID` and `IssuerOfPatientID`.",
+        "`index.sqlite` in the archive's directory. This page is printed by `make docs`. Columns",
+        "with the name of a DICOM keyword hold that attribute; dates and times are text as DICOM",
+        "writes them. In `lab.sql` the same tables stand in DuckDB. The view `patients` groups the",
+        "studies by `PatientID` and `IssuerOfPatientID`.",
     ]
     for table in metadata.sorted_tables:
         lines += ["", f"## {table.name}", "", table.comment or "", ""]
