@@ -214,12 +214,13 @@ def _calling(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _sql(options: argparse.Namespace) -> int:
+    from pacslab.cohort.mirror import Mirror
     from pacslab.cohort.output import write
-    from pacslab.cohort.sql import Cohorts
+    from pacslab.cohort.sql import query
 
     with _existing(options.directory) as archive:
-        frame = Cohorts(archive).query(options.statement)
-    write(frame, options.format or "table", options.output)
+        frame = query(Mirror(archive), options.statement)
+    write(frame, options.format or "table", Path(options.output) if options.output else None)
     return 0
 
 

@@ -21,8 +21,9 @@ from pacslab.archive import Archive, OnConflict
 from pacslab.archive.inbox import Found, find
 from pacslab.archive.search import fields_of
 from pacslab.cohort.frames import from_receipts, from_rows
+from pacslab.cohort.mirror import Mirror
 from pacslab.cohort.selection import instances_of, series_of
-from pacslab.cohort.sql import Cohorts
+from pacslab.cohort.sql import query as query_sql
 from pacslab.dicom.keywords import Level
 from pacslab.dicom.matching import Query, attribute_of, level_of
 from pacslab.errors import ServerError, UsageError
@@ -50,7 +51,7 @@ class Lab:
         self._temporary = directory is None
         where = tempfile.mkdtemp(prefix="pacslab-") if directory is None else directory
         self.archive = Archive(where, on_conflict=on_conflict)
-        self._cohorts = Cohorts(self.archive)
+        self._mirror = Mirror(self.archive)
         if self._temporary:
             atexit.register(self.close)
 
@@ -81,7 +82,7 @@ class Lab:
     def synthesize(
         self, patients: int = 200, seed: int = 7, *, progress: bool = True
     ) -> pd.DataFrame:
-        """Add made-up patients and images, marked as synthetic; the same seed, the same patients."""
+        """Add made-up patients and images, marked as synthetic; same seed, same patients."""
         from pacslab.demo.synthetic import synthesize
 
         made = (
@@ -153,7 +154,7 @@ class Lab:
         """
         if frames is None:
             frames = _frames_of_caller()
-        return self._cohorts.query(statement, parameters, frames)
+        return query_sql(self._mirror, statement, parameters, frames)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -194,9 +195,10 @@ class Lab:
         return client.echo(host, port, ae_title=aet, timeout=timeout)
 
     def send(self, what: Any, peer: str | None = None, *, progress: bool = True) -> pd.DataFrame:
-        """C-STORE files, folders or a cohort of this archive to ``"AET@host:port"``; a row a file.
+        """C-STORE files, folders, data sets or a cohort to ``"AET@host:port"``; a row an instance.
 
-        A DataFrame, or UIDs, are instances of this archive; paths are files and folders.
+        A DataFrame, or UIDs, are instances of this archive; paths are files and folders. Our own
+        server is the peer when none is named. Raises NetworkError when it doesn't answer.
         """
         from pacslab.network import client
 
@@ -213,7 +215,7 @@ class Lab:
 
     def close(self) -> None:
         """Close the archive; a temporary one is stopped and removed."""
-        self._cohorts.close()
+        self._mirror.close()
         self.archive.close()
         if self._temporary:
             atexit.unregister(self.close)
@@ -259,16 +261,19 @@ class Lab:
     def _own_peer(self) -> str:
         return f"{self.server.ae_title}@{self.server.dicom}"
 
-    def _sources(self, what: Any) -> Iterable[Path]:
-        """Paths as they are; anything else as instances of this archive."""
-        several = [what] if isinstance(what, str | os.PathLike) else what
-        if isinstance(several, list | tuple) and several and all(map(_is_path, several)):
-            return [Path(one) for one in several]
+    def _sources(self, what: Any) -> list[Path | pydicom.Dataset]:
+        """Paths and data sets as they are; anything else as instances of this archive."""
+        single = isinstance(what, str | os.PathLike | pydicom.Dataset)
+        several = [what] if single else what
+        if isinstance(several, list | tuple) and several and all(map(_is_source, several)):
+            return [Path(s) if not isinstance(s, pydicom.Dataset) else s for s in several]
         return [stored.path for stored in instances_of(self.archive, what)]
 
 
-def _is_path(thing: Any) -> bool:
-    return isinstance(thing, os.PathLike) or (isinstance(thing, str) and Path(thing).exists())
+def _is_source(thing: Any) -> bool:
+    if isinstance(thing, os.PathLike | pydicom.Dataset):
+        return True
+    return isinstance(thing, str) and Path(thing).exists()
 
 
 def _bar(description: str, progress: bool) -> Any:
