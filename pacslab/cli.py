@@ -149,6 +149,8 @@ def _serve(options: argparse.Namespace) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # Our own line for each association says more than pynetdicom's two.
+    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
     run(options.directory, settings, owner=options.owner)
     return 0
 

@@ -12,7 +12,7 @@ import pytest
 
 from pacslab.archive import Archive
 
-PROGRAMS = {"dcmtk": "storescu", "curl": "curl", "orthanc": "Orthanc"}
+PROGRAMS = {"dcmtk": "dcmdump", "curl": "curl", "orthanc": "Orthanc"}
 """Marker and the program that tests with it need."""
 
 _left_out: dict[str, int] = {}
@@ -53,6 +53,13 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
     """An empty archive."""
     with Archive(tmp_path / "archive") as made:
         yield made
+
+
+def dcmtk(program: str) -> str:
+    """DCMTK's program: pynetdicom installs some of the same names, dcmdump it doesn't."""
+    dcmdump = shutil.which("dcmdump")
+    assert dcmdump is not None, "DCMTK isn't installed"
+    return str(Path(dcmdump).parent / program)
 
 
 def dicom_file(name: str) -> Path:

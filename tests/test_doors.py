@@ -11,7 +11,7 @@ import pytest
 from pacslab.archive import Archive
 from pacslab.dicom.instance import data_set_offset
 from pacslab.dicom.matching import Query
-from tests.conftest import dicom_file
+from tests.conftest import dcmtk, dicom_file
 from tests.servers import client, run, serving
 
 FILES = {
@@ -83,7 +83,7 @@ def test_three_doors(tmp_path: Path, name: str) -> None:
             host, port = ready.dicom.split(":")
             if door == "c-store":
                 sent = subprocess.run(
-                    ["storescu", "-v", "-aec", ready.ae_title, FILES[name], host, port, str(path)],
+                    [dcmtk("storescu"), "-v", "-aec", ready.ae_title, FILES[name], host, port, str(path)],
                     capture_output=True, text=True, check=False, timeout=60,
                 )  # fmt: skip
                 assert sent.returncode == 0, sent.stderr

@@ -71,7 +71,8 @@ def test_sql_sees_what_was_just_added_and_the_frames_of_the_caller(lab: Lab, fol
     assert lab.sql("SELECT count(*) AS n FROM instances").n[0] == len(NAMES)
     extra = pd.DataFrame({"Modality": ["CT", "MR"], "label": ["x-ray", "magnet"]})
     joined = lab.sql(
-        "SELECT DISTINCT label FROM series JOIN extra USING (Modality) WHERE label > $no ORDER BY 1",
+        "SELECT DISTINCT label FROM series JOIN extra USING (Modality) WHERE label > $no "
+        "ORDER BY label",
         no="a",
     )
     assert joined.label.tolist() == ["magnet", "x-ray"]

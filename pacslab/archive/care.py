@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from sqlalchemy import select, text
 from pacslab.archive import schema
 from pacslab.archive.files import load
 from pacslab.archive.index import Writer
-from pacslab.dicom.instance import Instance, data_set_offset, read
+from pacslab.dicom.instance import Instance, data_set_offset, read, sha256_from
 from pacslab.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -68,9 +67,7 @@ def check(archive: Archive, progress: Progress | None) -> Iterator[Fault]:
             yield _fault("unindexed", path)
             continue
         data = load(path)
-        with memoryview(data) as view:
-            found = hashlib.sha256(view[data_set_offset(data) :]).hexdigest()
-        if found != sha256:
+        if sha256_from(data, data_set_offset(data)) != sha256:
             yield _fault("altered", path)
     for path in known:
         yield _fault("missing", path)

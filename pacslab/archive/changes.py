@@ -84,7 +84,7 @@ def headers(
     For :func:`packing.unpack`; the rows come in no particular order.
     """
     with database.reading() as connection:
-        yield from connection.exec_driver_sql(  # type: ignore[misc]
+        yield from connection.exec_driver_sql(
             """SELECT i.SOPInstanceUID, h.Header, b.Base FROM instances i
             JOIN headers h ON h.id = i.id
             JOIN header_bases b ON b.SeriesInstanceUID = i.SeriesInstanceUID

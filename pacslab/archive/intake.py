@@ -169,9 +169,7 @@ class Intake:
             receipts[i] = receipt
         for instance, why in aside:
             if self._on_conflict is not OnConflict.REFUSE or not isinstance(why, ConflictError):
-                self._files.refuse(
-                    _whole(instance), reason=why.message, code=why.code, source=source
-                )
+                self._files.refuse(instance.data, reason=why.message, code=why.code, source=source)
 
     def _make_way(self, writer: Writer, old: Known, new: Instance) -> list[tuple[Path, Path]]:
         """Take the stored one out for the newcomer; where its file went, and where it was."""
@@ -209,7 +207,3 @@ def _receipt(status: Status, instance: Instance, error: PacslabError | None = No
         instance.sop_class_uid,
         error,
     )
-
-
-def _whole(instance: Instance) -> bytes:
-    return instance.prefix + bytes(instance.data[instance.offset :])

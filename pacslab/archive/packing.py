@@ -6,6 +6,7 @@ The slices of a series differ in a few values; with the first header as zstd's d
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import zstandard
@@ -18,16 +19,19 @@ def pack_base(header: str) -> bytes:
 
 def pack(header: str, base: bytes) -> bytes:
     """A header, in zstd with what ``base`` holds as dictionary."""
-    return _coders(base)[0].compress(header.encode("utf-8", "replace"))
+    return _coders(base, threading.get_ident())[0].compress(header.encode("utf-8", "replace"))
 
 
 def unpack(packed: bytes, base: bytes) -> bytes:
     """The header's UTF-8 text again."""
-    return _coders(base)[1].decompress(packed)
+    return _coders(base, threading.get_ident())[1].decompress(packed)
 
 
-@lru_cache(maxsize=256)
-def _coders(base: bytes) -> tuple[zstandard.ZstdCompressor, zstandard.ZstdDecompressor]:
+@lru_cache(maxsize=512)
+def _coders(
+    base: bytes, _thread: int
+) -> tuple[zstandard.ZstdCompressor, zstandard.ZstdDecompressor]:
+    # A context crashes when two threads use it at once: each thread has its own.
     content = zstandard.ZstdDecompressor().decompress(base)
     words = zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     return (

@@ -51,9 +51,9 @@ def _counting(table: Table, key: str, **more: str) -> Prepared:
 _i: Final = schema.instances.c
 
 KNOWN: Final = Prepared(
-    select(
-        _i.id, _i.StudyInstanceUID, _i.SeriesInstanceUID, _i.TransferSyntaxUID, _i.SHA256
-    ).where(_i.SOPInstanceUID == bindparam("uid"))
+    select(_i.id, _i.StudyInstanceUID, _i.SeriesInstanceUID, _i.TransferSyntaxUID, _i.SHA256).where(
+        _i.SOPInstanceUID == bindparam("uid")
+    )
 )
 STATE: Final = Prepared(
     select(schema.state.c.Value).where(schema.state.c.Name == bindparam("name"))

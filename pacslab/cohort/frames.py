@@ -19,11 +19,9 @@ def from_rows(rows: Iterable[dict[str, Any]], columns: Sequence[str]) -> pd.Data
     The columns are there even without rows, so that a cell that uses them doesn't break.
     """
     frame = pd.DataFrame(list(rows), columns=list(columns))
-    for name in frame.columns:
-        attribute = ATTRIBUTES.get(name)
-        if attribute is not None and not attribute.multiple and _kind(attribute) in _NUMBERS:
-            frame[name] = frame[name].astype(_NUMBERS[_kind(attribute)])
-    return frame
+    known = {name: ATTRIBUTES[name] for name in frame.columns if name in ATTRIBUTES}
+    kinds = {name: _kind(a) for name, a in known.items() if not a.multiple}
+    return frame.astype({name: _NUMBERS[k] for name, k in kinds.items() if k in _NUMBERS})
 
 
 def from_receipts(receipts: Iterable[tuple[str, Receipt]]) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> list[Row]:
 
 def _compare(folder: Path, small: int, large: int, asked: int) -> list[Row]:
     """Every figure that both servers have; pacslab's alone where Orthanc isn't installed."""
-    if shutil.which("storescu") is None:
+    if shutil.which("dcmdump") is None:
         print("left out: C-STORE, since DCMTK's storescu isn't installed", file=sys.stderr)
         return []
     one = [measures.copies(SMALL, folder / "mr", small)]

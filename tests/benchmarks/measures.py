@@ -16,7 +16,7 @@ import pydicom
 from pydicom.uid import generate_uid
 
 from tests.benchmarks.peers import Peer
-from tests.conftest import dicom_file
+from tests.conftest import dcmtk, dicom_file
 
 
 def copies(name: str, folder: Path, number: int, per_series: int = 50) -> Path:
@@ -42,7 +42,15 @@ def stored_per_second(peer: Peer, folders: Sequence[Path], *, nagle: bool = Fals
     started = time.perf_counter()
     senders = [
         subprocess.Popen(
-            ["storescu", "-aec", peer.aet, "+sd", "127.0.0.1", str(peer.dicom_port), str(folder)],
+            [
+                dcmtk("storescu"),
+                "-aec",
+                peer.aet,
+                "+sd",
+                "127.0.0.1",
+                str(peer.dicom_port),
+                str(folder),
+            ],
             env=environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

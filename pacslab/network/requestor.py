@@ -1,0 +1,140 @@
+"""An association of ours with a peer: had, or the reason why it can't be (PS3.8 9.3)."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from pynetdicom import evt
+from pynetdicom.ae import ApplicationEntity
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from pacslab.errors import NetworkError, UsageError
+from pacslab.network.transport import send_at_once
+
+# Source and diagnostic of a rejection (PS3.8 table 9-21) for which there is something to do
+_REMEDIES: Final = {
+    (1, 3): "it doesn't know the calling AE title {calling}: have it registered there, or call "
+    "under another",
+    (1, 7): "its AE title isn't {called}: ask for the right one",
+    (3, 1): "it is congested: try again later",
+    (3, 2): "it has as many associations as it takes: try again later",
+}
+
+
+class NothingAcceptedError(NetworkError):
+    """The peer took the association, but none of the presentation contexts."""
+
+    code = "nothing-accepted"
+
+
+@contextmanager
+def associated(
+    host: str,
+    port: int,
+    contexts: Sequence[PresentationContext],
+    *,
+    ae_title: str,
+    calling_ae_title: str,
+    timeout: float,
+) -> Iterator[Association]:
+    """An established association, released in the end, aborted after an exception.
+
+    ``timeout`` (s) holds for connecting and for each answer. Raises UsageError for AE titles that
+    aren't any, NothingAcceptedError, and NetworkError for each other way in which it can fail.
+    """
+    association = _associate(
+        host, port, contexts, called=ae_title, calling=calling_ae_title, timeout=timeout
+    )
+    try:
+        yield association
+    except BaseException:
+        end(association, abort=True)
+        raise
+    end(association)
+
+
+def end(association: Association, *, abort: bool = False) -> None:
+    """Release or abort; nothing, where the peer has ended it already."""
+    association._reactor_checkpoint.set()
+    if association.acse.is_aborted():
+        association.join(2)
+    elif association.is_established:
+        if abort:
+            association.abort()
+        else:
+            association.release()
+
+
+def _associate(
+    host: str,
+    port: int,
+    contexts: Sequence[PresentationContext],
+    *,
+    called: str,
+    calling: str,
+    timeout: float,
+) -> Association:
+    try:
+        ae = ApplicationEntity(calling)
+        ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = timeout
+        ae.network_timeout = None  # the others say already how long to wait
+        ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        connected: list[bool] = []
+        started = time.monotonic()
+        association = ae.associate(
+            host,
+            port,
+            contexts=list(contexts),
+            ae_title=called,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _on_connection, [connected])],
+        )
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"AE titles {called!r}, {calling!r}: {error}") from error
+    except OSError as error:
+        raise NetworkError(f"{host} isn't known: {error.strerror or error}") from error
+    if association.is_established:
+        return association
+    peer = f"{called} at {host}, port {port}"
+    answer = association.acceptor.primitive
+    if not connected:
+        raise _unreachable(host, port, timeout)
+    if association.is_rejected and answer is not None:
+        why = _REMEDIES.get((answer.result_source or 0, answer.diagnostic or 0), answer.reason_str)
+        why = why.format(called=called, calling=calling)
+        raise NetworkError(f"{peer} rejected the association: {why}")
+    if answer is not None and answer.result == 0:
+        raise NothingAcceptedError(f"{peer} accepted none of the presentation contexts")
+    if time.monotonic() - started >= timeout:
+        raise NetworkError(
+            f"{peer} is connected but didn't answer within {timeout:g} s: is it a DICOM port?"
+        )
+    raise NetworkError(f"{peer} aborted the association, or hung up: is it a DICOM port?")
+
+
+def _on_connection(event: evt.Event, connected: list[bool]) -> None:
+    connected.append(True)
+    wrapped = event.assoc.dul.socket
+    if wrapped is not None and wrapped.socket is not None:
+        send_at_once(wrapped.socket)
+
+
+def _unreachable(host: str, port: int, timeout: float) -> NetworkError:
+    """Why there was no connection: pynetdicom keeps it to itself, so that we look again."""
+    try:
+        socket.create_connection((host, port), timeout).close()
+    except TimeoutError:
+        why = f"no answer within {timeout:g} s: check address, network and firewall"
+    except ConnectionRefusedError:
+        why = "connection refused: nothing listens there. Check the port, and that it runs"
+    except OSError as error:
+        why = error.strerror or str(error)
+    else:
+        why = "the connection failed: try again"
+    return NetworkError(f"{host}, port {port}: {why}")
