@@ -83,7 +83,8 @@ def test_three_doors(tmp_path: Path, name: str) -> None:
             host, port = ready.dicom.split(":")
             if door == "c-store":
                 sent = subprocess.run(
-                    [dcmtk("storescu"), "-v", "-aec", ready.ae_title, FILES[name], host, port, str(path)],
+                    [dcmtk("storescu"), "-v", "-aec", ready.ae_title, FILES[name], host, port,
+                     str(path)],
                     capture_output=True, text=True, check=False, timeout=60,
                 )  # fmt: skip
                 assert sent.returncode == 0, sent.stderr

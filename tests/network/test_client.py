@@ -116,7 +116,8 @@ def test_hung_up(rude: int) -> None:
 def test_rejected(tmp_path: Path) -> None:
     with (
         storescp(tmp_path / "in", "--refuse") as port,
-        pytest.raises(NetworkError, match="rejected the association"),
+        # DCMTK hangs up right behind its rejection; under load the end may be seen first
+        pytest.raises(NetworkError, match="rejected the association|hung up"),
     ):
         client.echo(HOST, port, ae_title="X")
 

@@ -1,0 +1,52 @@
+"""The HTTP application: DICOMweb over one archive."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from pacslab import __version__
+from pacslab.web import delete, qido, stow, wado, wado_uri
+from pacslab.web.access import Access
+from pacslab.web.compression import Compression
+from pacslab.web.context import Context
+from pacslab.web.problems import install
+
+
+def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
+    """The application over ``context.archive``, with ``routers`` besides its own.
+
+    ``/health`` answers without a token; the OpenAPI description is at ``/openapi.json``.
+    """
+    # FastAPI's pages for the description load scripts from elsewhere; the description doesn't.
+    app = FastAPI(title="pacslab", version=__version__, docs_url=None, redoc_url=None)
+    app.state.context = context
+    install(app)
+    for router in (qido.router, wado.router, stow.router, delete.router, wado_uri.router, *routers):
+        app.include_router(router)
+
+    @app.get("/health", tags=["server"])
+    async def health() -> JSONResponse:
+        """Whether the server answers."""
+        return JSONResponse({"status": "ok", "version": __version__})
+
+    app.openapi = lambda: _description(app)  # type: ignore[method-assign]
+    return Access(Compression(app), context)
+
+
+def _description(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description; HEAD, which is GET without its body, isn't told twice."""
+    if app.openapi_schema is None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Duplicate Operation ID")
+            found = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for operations in found["paths"].values():
+            operations.pop("head", None)
+        app.openapi_schema = found
+    return app.openapi_schema

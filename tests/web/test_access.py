@@ -1,0 +1,124 @@
+"""Who may come in, and what addresses look like behind a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from pacslab.archive import Archive
+from pacslab.web.app import create_app
+from pacslab.web.context import Context
+from tests.making import instance
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (None, 401),
+        ("Bearer wrong", 401),
+        ("Basic c2VzYW1l", 401),
+        ("bearer sesame", 401),
+        ("Bearer sesame", 200),
+    ],
+)
+def test_the_token(webs: Callable[..., httpx.Client], given: str | None, status: int) -> None:
+    web = webs(token="sesame")
+    headers = {"Authorization": given} if given else {}
+    answer = web.get("/dicom-web/studies", headers=headers)
+    assert answer.status_code == status
+    if status == 401:
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert "token" in answer.json()["detail"]
+        assert "sesame" not in answer.text
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "OPTIONS", "HEAD"])
+@pytest.mark.parametrize(
+    "path", ["/dicom-web/studies", "/openapi.json", "/nothing", "/wado", "/server/owners",
+             "//dicom-web/studies", "/health/../dicom-web/studies", "/healthx"]
+)  # fmt: skip
+def test_nothing_but_health_and_viewer_is_free(
+    webs: Callable[..., httpx.Client], method: str, path: str
+) -> None:
+    assert webs(token="sesame").request(method, path).status_code == 401
+
+
+def test_health_is_free(webs: Callable[..., httpx.Client]) -> None:
+    answer = webs(token="sesame").get("/health")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+
+
+def test_a_refused_body_is_not_read(archive: Archive) -> None:
+    async def unreadable() -> Any:
+        raise AssertionError("the body was read")
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/dicom-web/studies", "headers": [],
+             "client": ("127.0.0.1", 1), "query_string": b"", "root_path": ""}  # fmt: skip
+    asyncio.run(create_app(Context(archive, token="sesame"))(scope, unreadable, send))
+    assert sent[0]["status"] == 401
+
+
+def _url(web: httpx.Client, **headers: str) -> str:
+    named = {k.replace("_", "-"): v for k, v in headers.items()}
+    found = web.get("/dicom-web/studies", headers=named).json()
+    url: str = found[0]["00081190"]["Value"][0]
+    return url
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, "http://testserver/dicom-web/studies/1.1"),
+        ({"X_Forwarded_Prefix": "/user/x/proxy/8042"},
+         "http://testserver/user/x/proxy/8042/dicom-web/studies/1.1"),
+        ({"X_Forwarded_Proto": "https", "X_Forwarded_Host": "pacs.example:8443",
+          "X_Forwarded_Prefix": "/pacs/"}, "https://pacs.example:8443/pacs/dicom-web/studies/1.1"),
+        ({"Forwarded": 'for=1.2.3.4;proto=https;host="a.example"'},
+         "https://a.example/dicom-web/studies/1.1"),
+        ({"X_Forwarded_Host": 'evil"><script>'}, "http://testserver/dicom-web/studies/1.1"),
+        ({"X_Forwarded_Prefix": "//evil"}, "http://testserver/dicom-web/studies/1.1"),
+        ({"X_Forwarded_Proto": "javascript"}, "http://testserver/dicom-web/studies/1.1"),
+    ],
+)  # fmt: skip
+def test_addresses_behind_a_trusted_proxy(
+    archive: Archive, webs: Callable[..., httpx.Client], headers: dict[str, str], expected: str
+) -> None:
+    archive.add(instance(StudyInstanceUID="1.1"))
+    assert _url(webs(trusted_proxies=frozenset({"testclient"})), **headers) == expected
+
+
+def test_others_cannot_change_the_address(
+    archive: Archive, webs: Callable[..., httpx.Client]
+) -> None:
+    archive.add(instance(StudyInstanceUID="1.1"))
+    headers = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Prefix": "/evil"}
+    assert _url(webs(), **headers) == "http://testserver/dicom-web/studies/1.1"
+
+
+def test_an_unexpected_error_tells_nothing_of_patients(
+    archive: Archive, webs: Callable[..., httpx.Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> object:
+        raise RuntimeError("Doe^Jane")
+
+    monkeypatch.setattr(Archive, "search", fails)
+    answer = webs().get("/dicom-web/studies")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Doe" not in answer.text
+
+
+def test_problems_have_the_form_of_rfc_9457(webs: Callable[..., httpx.Client]) -> None:
+    answer = webs().get("/dicom-web/studies?nonsense=1")
+    assert set(answer.json()) == {"type", "title", "status", "detail", "code"}
+    assert webs().put("/dicom-web/studies").status_code == 405
