@@ -47,7 +47,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks
 
 docs: $(VENV)/.lab
-	$(BIN)/python -c 'from pacslab.archive.schema import markdown; print(markdown(), end="")' > docs/schema.md
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) out

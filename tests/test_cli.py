@@ -49,7 +49,7 @@ def test_add_says_what_became_of_each_file(tmp_path: Path) -> None:
         (["check", "{d}/none"], 2, "there is no archive at"),
         (["reindex", "{d}/none"], 2, "there is no archive at"),
         (["sql", "{d}", "SELECT nothing FROM studies"], 2, "nothing"),
-        (["echo", "nonsense"], 2, "AET@HOST:PORT"),
+        (["echo", "nonsense"], 2, "AET@host:port"),
         (["echo", "PACSLAB@127.0.0.1:1"], 1, "127.0.0.1"),
         (["send", "/no/such", "PACSLAB@127.0.0.1:1"], 2, "doesn't exist"),
         (["serve"], 2, "required"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from xml.sax.saxutils import escape, quoteattr
 
@@ -41,7 +41,7 @@ def _content(element: Mapping[str, Any]) -> str:
         return f"<BulkData uri={quoteattr(element['BulkDataURI'])}/>"
     if "InlineBinary" in element:
         return f"<InlineBinary>{element['InlineBinary']}</InlineBinary>"
-    write = {"SQ": _item, "PN": _person}.get(element["vr"], _value)
+    write = _WRITERS.get(element["vr"], _value)
     return "".join(write(i, value) for i, value in enumerate(element.get("Value", []), 1))
 
 
@@ -63,6 +63,9 @@ def _person(number: int, value: Mapping[str, str] | None) -> str:
 def _components(text: str) -> str:
     parts = zip(_NAME_PARTS, text.split("^"), strict=False)
     return "".join(f"<{name}>{_text(part)}</{name}>" for name, part in parts if part)
+
+
+_WRITERS: Final[dict[str, Callable[[int, Any], str]]] = {"SQ": _item, "PN": _person}
 
 
 def _text(text: str) -> str:

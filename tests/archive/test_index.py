@@ -1,4 +1,4 @@
-"""Rows: counts that are right whatever the order, differences that are seen, headers that return."""
+"""Rows: counts right whatever the order, differences seen, headers as they came."""
 
 from __future__ import annotations
 
@@ -187,10 +187,3 @@ def test_the_headers_of_a_series_share_what_they_have_in_common(archive: Archive
     archive.add_many(batch)
     ((total,),) = sqlite(archive, "SELECT sum(length(Header)) FROM headers")
     assert total / 50 < 200 < len(read(batch[0]).header)
-
-
-def test_the_schemas_page_is_up_to_date() -> None:
-    from pacslab.archive.schema import markdown
-
-    page = Path(__file__).parents[2] / "docs" / "schema.md"
-    assert page.read_text("utf-8") == markdown(), "run `make docs`"

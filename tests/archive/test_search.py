@@ -107,8 +107,8 @@ def test_studies(archive: Archive, keys: dict[str, object], studies: str) -> Non
         ("IMAGE", {"ImageType": "LOCAL", "PatientID": "B"}, ""),
         ("IMAGE", {"SliceThickness": "2.5", "StudyInstanceUID": "1.1"}, "1.1.1.1"),
         ("IMAGE", {"Modality": "SR"}, "1.2.2.1 1.2.2.2"),
-        ("IMAGE", {"AvailableTransferSyntaxUID": "1.2.840.10008.1.2.1", "SeriesInstanceUID": "1.1.1"},
-         "1.1.1.1 1.1.1.2"),
+        ("IMAGE", {"AvailableTransferSyntaxUID": "1.2.840.10008.1.2.1", "PatientID": "B"},
+         "1.3.1.1 1.3.1.2"),
     ],
 )  # fmt: skip
 def test_lower_levels(archive: Archive, level: str, keys: dict[str, object], uids: str) -> None:
