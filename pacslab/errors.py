@@ -87,6 +87,14 @@ class QueryError(PacslabError):
     code = "query"
 
 
+class ForbiddenError(PacslabError):
+    """What the server could do, but was not allowed to when it was started."""
+
+    http_status = 403
+    dimse_status = 0x0124  # Not authorized (PS3.7 C.5.24)
+    code = "forbidden"
+
+
 class NotFoundError(PacslabError):
     """No such study, series, instance or frame in the archive."""
 

@@ -118,9 +118,13 @@ class Archive:
         *,
         source: str = "file",
         announced: tuple[str, str] | None = None,
+        study_instance_uid: str | None = None,
     ) -> list[Receipt]:
-        """Store several instances with one commit of the index; a receipt for each, in order."""
-        items = [self._intake.read(data, source, announced) for data in batch]
+        """Store several instances with one commit of the index; a receipt for each, in order.
+
+        With ``study_instance_uid`` instances of other studies are refused.
+        """
+        items = [self._intake.read(data, source, announced, study_instance_uid) for data in batch]
         return self._intake.store(items, source=source)
 
     def add_found(self, found: Iterable[Found]) -> Iterator[tuple[Found, Receipt]]:

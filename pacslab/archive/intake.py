@@ -14,7 +14,7 @@ from pacslab.archive.index import Known, Writer
 from pacslab.archive.index import known as known_in
 from pacslab.archive.parents import Memory
 from pacslab.dicom.instance import Buffer, Instance, read
-from pacslab.errors import ConflictError, PacslabError, RefusedError
+from pacslab.errors import ConflictError, MismatchError, PacslabError, RefusedError
 
 
 class Status(StrEnum):
@@ -74,11 +74,20 @@ class Intake:
         self._memory = Memory()  # guarded by the lock that writing() holds
 
     def read(
-        self, data: Buffer, source: str, announced: tuple[str, str] | None
+        self,
+        data: Buffer,
+        source: str,
+        announced: tuple[str, str] | None = None,
+        study: str | None = None,
     ) -> Instance | Receipt:
         """The instance in these bytes, as it may be stored; a receipt when it is refused."""
         try:
             instance = read(data, announced=announced)
+            if study is not None and instance.study_instance_uid != study:
+                raise MismatchError(
+                    f"sent to study {study}, but it says {instance.study_instance_uid}: send it "
+                    "to the study that stands in it, or to none"
+                )
             return self._on_receive(instance) if self._on_receive else instance
         except RefusedError as error:
             self._files.refuse(data, reason=error.message, code=error.code, source=source)

@@ -14,7 +14,6 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from pacslab import __version__
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
 from pacslab.dicom.header import bulk_value
@@ -24,9 +23,9 @@ from pacslab.dicom.pixels import Pixels
 from pacslab.dicom.transcode import transcode
 from pacslab.errors import NotFoundError, PacslabError, PixelError
 from pacslab.web.conditional import (
-    CACHE,
     RangeNotSatisfiable,
     Span,
+    cacheable,
     etag,
     not_modified,
     span,
@@ -158,7 +157,7 @@ def _of_element(
 
 def _tag(stored: Stored, *parts: object) -> str:
     weak = any(isinstance(part, Offer) and part.multipart for part in parts)
-    return etag(__version__, stored.sha256, *parts, weak=weak)
+    return etag(stored.sha256, *parts, weak=weak)
 
 
 def _answer(
@@ -170,7 +169,7 @@ def _answer(
     location: str,
     kind: str = content_type(OCTETS, EXPLICIT_LITTLE),
 ) -> Response:
-    headers = {"etag": tag, "cache-control": CACHE, "accept-ranges": "bytes"}
+    headers = {**cacheable(tag), "accept-ranges": "bytes"}
     try:
         asked = span(request, value.length, tag)
     except RangeNotSatisfiable:
@@ -279,7 +278,7 @@ def _compressed(
         raise not_acceptable(
             [Offer(form.media_type, multipart=True)], f"these are {image.frames} frames"
         )
-    headers = {"etag": tag, "cache-control": CACHE}
+    headers = cacheable(tag)
     parts = frame_parts(images, image, range(1, image.frames + 1), form, location)
     first = next(parts)
     if not offer.multipart:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Final
 
 from starlette.requests import Request
@@ -13,11 +14,17 @@ from starlette.responses import Response
 CACHE: Final = "private, no-cache"
 """Patients' data: kept by the client alone, and used again only after asking (RFC 9111 5.2.2)."""
 
+_VERSION: Final = version("pacslab")
 _RANGE: Final = re.compile(r"(\d*)-(\d*)")
 
 
 class RangeNotSatisfiable(Exception):  # noqa: N818 - it is named as RFC 9110 names it
     """A Range behind the end."""
+
+
+def cacheable(tag: str) -> dict[str, str]:
+    """The header fields of an answer that may be kept and asked for again with this tag."""
+    return {"etag": tag, "cache-control": CACHE, "vary": "Accept"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +44,11 @@ class Span:
 def etag(*parts: object, weak: bool = False) -> str:
     """The entity tag of what these parts determine; weak where only the meaning is the same.
 
-    A multipart is weak: its boundary is another each time.
+    A multipart is weak: its boundary is another each time. Another version of pacslab makes other
+    tags, since it may decode or write differently.
     """
-    digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=12).hexdigest()
+    text = "\0".join(map(str, (_VERSION, *parts)))
+    digest = hashlib.blake2b(text.encode(), digest_size=12).hexdigest()
     return f'W/"{digest}"' if weak else f'"{digest}"'
 
 
@@ -54,7 +63,7 @@ def not_modified(request: Request, tag: str) -> Response | None:
         one.replace('-gzip"', '"') for one in tags
     }:
         return None
-    return Response(status_code=304, headers={"etag": tag, "cache-control": CACHE})
+    return Response(status_code=304, headers=cacheable(tag))
 
 
 def span(request: Request, total: int, tag: str) -> Span | None:

@@ -11,10 +11,9 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from pacslab import __version__
 from pacslab.dicom.transcode import TARGETS
 from pacslab.errors import NotFoundError, PixelError, QueryError
-from pacslab.web.conditional import CACHE, etag, not_modified
+from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
 from pacslab.web.images import Image, Images, encoded_frame, read_at_once
 from pacslab.web.negotiation import (
@@ -91,9 +90,7 @@ async def frames(request: Request, study: str, series: str, instance: str, frame
 
 
 def _tag(image: Image, frames: str, offer: Offer, form: Form) -> str:
-    return etag(
-        __version__, image.stored.sha256, frames, offer, form.content_type, weak=offer.multipart
-    )
+    return etag(image.stored.sha256, frames, offer, form.content_type, weak=offer.multipart)
 
 
 def _answer(
@@ -107,7 +104,7 @@ def _answer(
     tag = _tag(image, frames, offer, form)
     if answer := not_modified(request, tag):
         return answer
-    headers = {"etag": tag, "cache-control": CACHE}
+    headers = cacheable(tag)
     location = instance_url(base_url(request), *uids) + "/frames"
     parts = frame_parts(images, image, numbers, form, location)
     first = next(parts)
@@ -214,7 +211,7 @@ def _at_once(
             return None
     whole[: len(head)] = head
     whole[len(whole) - len(tail) :] = tail
-    return Ready(whole, {"content-type": kind, "etag": tag, "cache-control": CACHE})
+    return Ready(whole, {"content-type": kind, **cacheable(tag)})
 
 
 def frame_parts(

@@ -30,6 +30,8 @@ from pacslab.web.negotiation import EXPLICIT_LITTLE
 Identity = tuple[int, int, int]
 
 _PLAIN: Final = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE})
+# Parsed, a header takes about ten times its bytes
+_HEADER_BYTES: Final = 8 << 20
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -57,15 +59,25 @@ class Image:
         return begin if begin + self.size <= self.identity[2] else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An opened image; ``header_bytes`` is how long its header is, which stays in memory."""
+
+    identity: Identity
+    pixels: Pixels
+    header_bytes: int
+
+
 class Images:
     """The images that were asked for last; safe to use from several threads."""
 
-    def __init__(self, archive: Archive, places: int = 20_000, opened: int = 64) -> None:
+    def __init__(self, archive: Archive, places: int = 20_000, opened: int = 256) -> None:
         self._archive = archive
         self._root = str(archive.files.files)
         self._lock = threading.Lock()
         self._places: OrderedDict[tuple[str, str, str], Image] = OrderedDict()
-        self._opened: OrderedDict[str, tuple[Identity, Pixels]] = OrderedDict()
+        self._opened: OrderedDict[str, _Opened] = OrderedDict()
+        self._header_bytes = 0
         self._limits = places, opened
 
     def known(self, study: str, series: str, instance: str) -> Image | None:
@@ -113,30 +125,34 @@ class Images:
         )
         with self._lock:
             self._places[study, series, instance] = image
-            self._opened[image.path] = same, pixels
-            self._trim()
+            self._keep(image.path, _Opened(same, pixels, part.start))
+            while len(self._places) > self._limits[0]:
+                self._places.popitem(last=False)
         return image
 
     def pixels(self, image: Image) -> Pixels:
         """The image opened; it is shared, so that it mustn't be closed. Raises PixelError."""
         with self._lock:
             held = self._opened.get(image.path)
-            if held is not None and held[0] == image.identity:
+            if held is not None and held.identity == image.identity:
                 self._opened.move_to_end(image.path)
-                return held[1]
-        pixels = open_pixels(Path(image.path))
+                return held.pixels
+        part = read_part10(Path(image.path))
+        pixels = Pixels(part)
         with self._lock:
-            self._opened[image.path] = image.identity, pixels
-            self._trim()
+            self._keep(image.path, _Opened(image.identity, pixels, part.start))
         return pixels
 
-    def _trim(self) -> None:
-        places, opened = self._limits
-        while len(self._places) > places:
-            self._places.popitem(last=False)
+    def _keep(self, path: str, opened: _Opened) -> None:
+        if (before := self._opened.pop(path, None)) is not None:
+            self._header_bytes -= before.header_bytes
+        self._opened[path] = opened
+        self._header_bytes += opened.header_bytes
         # Not closed: another thread may be in it. Its map goes with the last reference
-        while len(self._opened) > opened:
-            self._opened.popitem(last=False)
+        while len(self._opened) > self._limits[1] or (
+            self._header_bytes > _HEADER_BYTES and len(self._opened) > 1
+        ):
+            self._header_bytes -= self._opened.popitem(last=False)[1].header_bytes
 
 
 def identity(status: os.stat_result) -> Identity:

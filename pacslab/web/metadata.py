@@ -10,12 +10,11 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from pacslab import __version__
 from pacslab.archive import Archive
 from pacslab.dicom.header import BULK_PREFIX
 from pacslab.errors import NotFoundError
 from pacslab.web import xml
-from pacslab.web.conditional import CACHE, etag, not_modified
+from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
 from pacslab.web.negotiation import Offer, accepted, wishes
 from pacslab.web.streaming import Chunks, Multipart, Part, Ready, Streamed, gathered
@@ -52,7 +51,7 @@ def _answer(request: Request, uids: tuple[str, str | None, str | None], write: W
     archive, root = context(request).archive, base_url(request)
     # The revision grows with every change of the archive: it is read in no time, while the
     # digests of all instances would take as long as the answer
-    tag = etag(__version__, archive.revision(), root, *uids, write.__name__, weak=write is _xml)
+    tag = etag(archive.revision(), root, *uids, write.__name__, weak=write is _xml)
     kind, chunks = write(_documents(archive, root, *uids))
     made, ended = [], False
     size, until = 0, time.monotonic() + _SECONDS
@@ -65,7 +64,7 @@ def _answer(request: Request, uids: tuple[str, str | None, str | None], write: W
         ended = True
         if not made:
             raise NotFoundError(f"nothing of {uids[2] or uids[1] or uids[0]} in this archive")
-    headers = {"etag": tag, "cache-control": CACHE}
+    headers = cacheable(tag)
     if answer := not_modified(request, tag):
         chunks.close()
         return answer

@@ -14,14 +14,13 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from pacslab import __version__
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
 from pacslab.dicom.instance import transfer_syntax_name
 from pacslab.dicom.pixels import Pixels
 from pacslab.dicom.rendering import MEDIA_TYPES, Picture, encode, frame_time
 from pacslab.errors import NotAcceptableError, NotFoundError, PacslabError, PixelError
-from pacslab.web.conditional import CACHE, etag, not_modified
+from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
 from pacslab.web.frames import check_range, frame_numbers, images_of
 from pacslab.web.images import Images
@@ -78,10 +77,10 @@ def _rendered(
     how = presentation(request)
     numbers = frame_numbers(frames) if frames else ()
     targets = _targets(request, uids, numbers)
-    tag = etag(__version__, offer, how, frames, *(t.sha256 for t in targets), weak=offer.multipart)
+    tag = etag(offer, how, frames, *(t.sha256 for t in targets), weak=offer.multipart)
     if answer := not_modified(request, tag):
         return answer
-    headers = {"etag": tag, "cache-control": CACHE}
+    headers = cacheable(tag)
     kind, images = offer.media_type, images_of(request)
     if not offer.multipart:
         if kind == _GIF:
@@ -116,11 +115,11 @@ def _thumbnail(
     how = presentation(request, thumbnail=_THUMBNAIL)
     numbers = frame_numbers(frames) if frames else ()
     targets = _targets(request, uids, numbers)
-    tag = etag(__version__, "thumbnail", kind, how, frames, *(t.sha256 for t in targets))
+    tag = etag("thumbnail", kind, how, frames, *(t.sha256 for t in targets))
     if answer := not_modified(request, tag):
         return answer
     data = _one(images_of(request), targets, numbers, how, kind)
-    return Ready(data, {"etag": tag, "cache-control": CACHE, "content-type": kind})
+    return Ready(data, {**cacheable(tag), "content-type": kind})
 
 
 def _targets(

@@ -17,12 +17,11 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from pacslab import __version__
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
 from pacslab.dicom.transcode import TARGETS, can_transcode, transcode
 from pacslab.errors import NotFoundError, PacslabError, PixelError
-from pacslab.web.conditional import CACHE, etag, not_modified
+from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
 from pacslab.web.negotiation import (
     ANY,
@@ -97,7 +96,7 @@ def _answer(
     tag = _tag(offer, copies)
     if answer := not_modified(request, tag):
         return answer
-    headers = {"etag": tag, "cache-control": CACHE}
+    headers = cacheable(tag)
     if left_out:
         headers["warning"] = _warning(left_out, len(copies))
     if offer == _SINGLE:
@@ -135,7 +134,7 @@ async def retrieve_one(
 def _tag(offer: Offer, copies: Sequence[Copy]) -> str:
     # Of two files with the same data set the meta information may differ, and so the size
     digests = ((c.stored.sha256, c.transfer_syntax_uid, c.size) for c in copies)
-    return etag(__version__, offer, *chain.from_iterable(digests), weak=offer.multipart)
+    return etag(offer, *chain.from_iterable(digests), weak=offer.multipart)
 
 
 def _syntaxes(wanted: Sequence[Wish]) -> tuple[str, ...]:

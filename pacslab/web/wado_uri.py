@@ -8,12 +8,11 @@ from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
-from pacslab import __version__
 from pacslab.dicom.pixels import Pixels
 from pacslab.dicom.rendering import MEDIA_TYPES, encode, frame_time
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import NotFoundError, QueryError
-from pacslab.web.conditional import CACHE, etag, not_modified
+from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.frames import check_range, images_of
 from pacslab.web.images import Image, Images
 from pacslab.web.negotiation import (
@@ -67,11 +66,11 @@ async def wado(request: Request) -> Response:
     how, region = _presentation(said)
     number = _whole("frameNumber", said["frameNumber"], 10**9) if "frameNumber" in said else None
     check_range(image, [number or 1])
-    tag = etag(__version__, image.stored.sha256, kind, how, region, number)
+    tag = etag(image.stored.sha256, kind, how, region, number)
     if answer := not_modified(request, tag):
         return answer
     data = await working(_picture, images_of(request), image, number, how, region=region, kind=kind)
-    return Response(data, headers={"content-type": kind, "etag": tag, "cache-control": CACHE})
+    return Response(data, headers={"content-type": kind, **cacheable(tag)})
 
 
 def _image(images: Images, study: str, series: str, instance: str) -> Image | None:

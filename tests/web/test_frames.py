@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG4HP41, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import MPEG4HP41, UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 from starlette.testclient import TestClient
 
 from pacslab.archive import Archive
@@ -137,7 +137,7 @@ def test_several_frames_are_not_to_be_had_without_multipart() -> None:
         ("image/dicom-rle", RLELossless),
     ],
 )
-def test_frames_are_encoded_as_they_are_asked_for(media_type: str, syntax: str) -> None:
+def test_frames_are_encoded_as_they_are_asked_for(media_type: str, syntax: UID) -> None:
     here, stored = holding("CT_small.dcm")
     answer = here.client.get(f"{address(stored)}/frames/1", headers={"accept": media_type})
     assert answer.headers["content-type"] == f"{media_type}; transfer-syntax={syntax}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from typing import Any
 
 import httpx
 import numpy as np
@@ -121,8 +122,12 @@ def test_annotation_and_profile_are_ignored_politely() -> None:
 def _mixed(archive: Archive) -> httpx.Client:
     """A series of five: three images, one that is cut off in the middle, one without pixels."""
     uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.1"}
+    faults: dict[int, dict[str, Any]] = {
+        2: {"PixelData": None},
+        3: {"Rows": 400, "PixelData": bytes(64)},
+    }
     for k in range(1, 6):
-        more = {2: {"PixelData": None}, 3: {"Rows": 400, "PixelData": bytes(64)}}.get(k, {})
+        more = faults.get(k, {})
         archive.add(instance(**uids, SOPInstanceUID=f"1.2.3.1.{k}", InstanceNumber=k, **more))
     return TestClient(create_app(Context(archive)), raise_server_exceptions=False)
 

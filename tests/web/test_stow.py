@@ -1,0 +1,232 @@
+"""STOW-RS (PS3.18 10.5): what is answered, and that it is true."""
+
+from __future__ import annotations
+
+import errno
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import httpx
+import psutil
+import pydicom
+import pytest
+from dicomweb_client.api import DICOMwebClient
+from dicomweb_client.session_utils import create_session
+
+from pacslab.archive import Archive
+from pacslab.archive.files import Files
+from pacslab.dicom.instance import read
+from tests.conftest import dicom_file
+from tests.making import instance
+from tests.servers import client, serving
+from tests.web.test_multipart import joined
+
+MULTIPART = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=XX'}
+
+
+def post(web: httpx.Client, *bodies: bytes, path: str = "/studies") -> httpx.Response:
+    return web.post(f"/dicom-web{path}", content=joined(bodies), headers=MULTIPART)
+
+
+def test_all_stored_is_200(web: httpx.Client, archive: Archive) -> None:
+    batch = [instance() for _ in range(3)]
+    answer = post(web, *batch)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/dicom+json"
+    told = answer.json()
+    assert "00081198" not in told
+    items = told["00081199"]["Value"]
+    assert [i["00081155"]["Value"][0] for i in items] == [
+        read(data).sop_instance_uid for data in batch
+    ]
+    for item in items:
+        url = item["00081190"]["Value"][0]
+        assert web.get(url, headers={"Accept": "application/dicom"}).status_code == 200
+    assert archive.counts()["instances"] == 3
+    assert {i.path.read_bytes() for i in archive.instances()} == set(batch)
+    again = post(web, *batch)
+    assert again.status_code == 200
+    assert archive.counts()["instances"] == 3
+
+
+def test_some_stored_is_202_with_the_reason_for_each_of_the_others(
+    web: httpx.Client, archive: Archive
+) -> None:
+    stored = instance(SOPInstanceUID="1.2.3", StudyInstanceUID="1.2", SeriesInstanceUID="1.2.1")
+    archive.add(stored)
+    other = instance(SOPInstanceUID="1.2.3", StudyInstanceUID="1.2", SeriesInstanceUID="1.2.1",
+                     PatientID="Q")  # fmt: skip
+    answer = post(web, instance(), b"this is no DICOM file", other)
+    assert answer.status_code == 202
+    failed = answer.json()["00081198"]["Value"]
+    assert [f["00081197"]["Value"][0] for f in failed] == [0xC000, 0x0111]
+    assert failed[1]["00081155"]["Value"] == ["1.2.3"]
+    assert "other content" in answer.headers["warning"]
+    assert archive.counts()["instances"] == 2
+    assert len(list(archive.quarantined())) == 2
+
+
+def test_none_stored_is_409(web: httpx.Client, archive: Archive) -> None:
+    answer = post(web, b"this is no DICOM file")
+    assert answer.status_code == 409
+    assert "00081199" not in answer.json()
+    assert archive.counts()["instances"] == 0
+
+
+def test_instances_of_another_study_fail(web: httpx.Client, archive: Archive) -> None:
+    mine, other = instance(StudyInstanceUID="1.7"), instance(StudyInstanceUID="1.8")
+    answer = post(web, mine, other, path="/studies/1.7")
+    assert answer.status_code == 202
+    (failed,) = answer.json()["00081198"]["Value"]
+    assert failed["00081197"]["Value"] == [0xA900]
+    assert answer.json()["00081190"]["Value"][0].endswith("/dicom-web/studies/1.7")
+    assert archive.counts()["instances"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("text/plain", b"x", 415),
+        ("", b"x", 415),
+        ('multipart/related; type="image/png"; boundary=XX', joined([b"x"]), 415),
+        ("multipart/related; type=application/dicom", joined([b"x"]), 400),
+        ("multipart/related; type=application/dicom; boundary=XX", b"no multipart", 400),
+        ("multipart/related; type=application/dicom; boundary=XX", b"--XX--\r\n", 400),
+        ("application/dicom", b"", 409),
+    ],
+)
+def test_bodies_that_cannot_be_meant(
+    web: httpx.Client, content_type: str, body: bytes, status: int
+) -> None:
+    headers = {"Content-Type": content_type} if content_type else {}
+    answer = web.post("/dicom-web/studies", content=body, headers=headers)
+    assert answer.status_code == status, answer.text
+
+
+def test_parts_of_another_kind_fail(web: httpx.Client) -> None:
+    body = joined([b"x"]).replace(b"application/dicom", b"image/png")
+    answer = web.post("/dicom-web/studies", content=body, headers=MULTIPART)
+    assert answer.status_code == 415
+
+
+def test_what_came_whole_before_the_body_broke_off_is_stored(
+    web: httpx.Client, archive: Archive
+) -> None:
+    body = joined([instance(), instance()])
+    answer = web.post("/dicom-web/studies", content=body[:-300], headers=MULTIPART)
+    assert answer.status_code == 400
+    assert "breaks off" in answer.json()["detail"]
+    assert archive.counts()["instances"] == 1
+
+
+def test_a_full_disk_is_507(web: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Files, parts: object) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Files, "_write_new", full)
+    assert post(web, instance()).status_code == 507
+
+
+def test_xml_answer(web: httpx.Client) -> None:
+    answer = web.post(
+        "/dicom-web/studies",
+        content=joined([instance(SOPInstanceUID="1.2.3")]),
+        headers={**MULTIPART, "Accept": "application/dicom+xml"},
+    )
+    assert answer.status_code == 200
+    root = ElementTree.fromstring(answer.content)
+    assert "1.2.3" in "".join(root.itertext())
+
+
+def test_dicom_json_with_bulk_data(web: httpx.Client, archive: Archive) -> None:
+    original = pydicom.dcmread(dicom_file("CT_small.dcm"))
+    told = json.loads(original.to_json(bulk_data_threshold=20000, bulk_data_element_handler=_uri))
+    pixels = original.PixelData
+    body = (
+        b"--XX\r\nContent-Type: application/dicom+json\r\n\r\n"
+        + json.dumps([told]).encode()
+        + b"\r\n--XX\r\nContent-Type: application/octet-stream\r\nContent-Location: bulk/7FE00010"
+        + b"\r\n\r\n" + pixels + b"\r\n--XX--"
+    )  # fmt: skip
+    kind = 'multipart/related; type="application/dicom+json"; boundary=XX'
+    answer = web.post("/dicom-web/studies", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 200, answer.text
+    (stored,) = archive.instances()
+    again = pydicom.dcmread(stored.path)
+    assert again.PixelData == pixels
+    assert again.PatientName == original.PatientName
+    missing = body.replace(b"Content-Location: bulk/7FE00010", b"Content-Location: elsewhere")
+    answer = web.post("/dicom-web/studies", content=missing, headers={"Content-Type": kind})
+    assert answer.status_code == 409
+    assert "Content-Location" in answer.headers["warning"]
+    for broken in (b"[{", b"[1]"):
+        text = b"--XX\r\nContent-Type: application/dicom+json\r\n\r\n" + broken + b"\r\n--XX--"
+        answer = web.post("/dicom-web/studies", content=text, headers={"Content-Type": kind})
+        assert answer.status_code == 400
+
+
+def _uri(element: Any) -> str:
+    return f"bulk/{element.tag:08X}"
+
+
+def test_dicomweb_client_stores_and_retrieves(tmp_path: Path) -> None:
+    names = ["CT_small.dcm", "MR_small_RLE.dcm", "JPEG2000.dcm", "rtplan.dcm"]
+    datasets = [pydicom.dcmread(dicom_file(name)) for name in names]
+    with serving(tmp_path / "a") as ready:
+        session = create_session()
+        session.trust_env = False
+        session.headers["Authorization"] = f"Bearer {ready.token}"
+        web = DICOMwebClient(ready.dicomweb, session=session)
+        answer = web.store_instances(datasets)
+        assert len(answer.ReferencedSOPSequence) == len(names)
+        assert "FailedSOPSequence" not in answer
+        for dataset in datasets:
+            got = web.retrieve_instance(
+                dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID,
+                media_types=(("application/dicom", "*"),),
+            )  # fmt: skip
+            assert got == dataset
+            assert got.file_meta.TransferSyntaxUID == dataset.file_meta.TransferSyntaxUID
+
+
+def test_memory_stays_flat_while_a_large_body_comes_in(tmp_path: Path) -> None:
+    """300 MB in one instance, generated while it is sent."""
+    size = 300 << 20
+    head = instance(Rows=4, PixelData=None, StudyInstanceUID="1.2.3")
+    pixels = b"\xe0\x7f\x10\x00OW\x00\x00" + size.to_bytes(4, "little")
+
+    def body() -> Iterator[bytes]:
+        yield b"--XX\r\nContent-Type: application/dicom\r\n\r\n" + head + pixels
+        for _ in range(size >> 20):
+            yield bytes(1 << 20)
+        yield b"\r\n--XX--\r\n"
+
+    with serving(tmp_path / "a") as ready, client(ready) as web:
+        server = psutil.Process(ready.pid)
+        before = _own(server)
+        seen = [before]
+        done = threading.Event()
+
+        def watch() -> None:
+            while not done.is_set():
+                seen.append(_own(server))
+                time.sleep(0.02)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        answer = web.post("/dicom-web/studies", content=body(), headers=MULTIPART, timeout=120)
+        done.set()
+        watcher.join()
+        assert answer.status_code == 200, answer.text
+    assert max(seen) - before < 60 << 20
+
+
+def _own(process: psutil.Process) -> int:
+    """Resident bytes without mapped files, which the system takes back as it likes."""
+    memory = process.memory_info()
+    return int(memory.rss - getattr(memory, "shared", 0))
