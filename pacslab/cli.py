@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from pacslab.archive import Archive, Status
 from pacslab.archive.archive import INDEX
-from pacslab.archive.inbox import Found, find
+from pacslab.archive.inbox import Found, find, in_memory
 from pacslab.errors import PacslabError, ServerRunningError, UsageError
 from pacslab.server.settings import PREFIX, Settings, server_directory
 
@@ -168,8 +168,7 @@ def _demo(options: argparse.Namespace) -> int:
         code = _add_found(archive, find(real.fetch()))
         if options.synthetic:
             made = synthesize(patients=options.synthetic, seed=options.seed or 7)
-            found = (Found(f"synthetic {i}", len(d), lambda d=d: d) for i, d in enumerate(made))
-            code = max(code, _add_found(archive, found))
+            code = max(code, _add_found(archive, in_memory(made, "synthetic")))
         for one in real.collections():
             sys.stderr.write(f"{one.title}: {one.origin}, {one.licence}\n")
     return code

@@ -18,7 +18,7 @@ import pydicom
 from tqdm.auto import tqdm
 
 from pacslab.archive import Archive, OnConflict
-from pacslab.archive.inbox import Found, find
+from pacslab.archive.inbox import Found, find, in_memory
 from pacslab.archive.search import fields_of
 from pacslab.cohort.frames import from_receipts, from_rows
 from pacslab.cohort.mirror import Mirror
@@ -85,10 +85,7 @@ class Lab:
         """Add made-up patients and images, marked as synthetic; same seed, same patients."""
         from pacslab.demo.synthetic import synthesize
 
-        made = (
-            Found(f"synthetic/{seed}/{i:06d}", len(data), lambda data=data: data)  # type: ignore[misc]
-            for i, data in enumerate(synthesize(patients=patients, seed=seed))
-        )
+        made = in_memory(synthesize(patients=patients, seed=seed), f"synthetic/{seed}")
         return self._added(made, progress)
 
     # --- servers ----------------------------------------------------------------------------

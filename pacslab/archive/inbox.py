@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -84,6 +85,12 @@ def _zipped(file: Path) -> list[Found]:
             if not entry.is_dir()
             and not any(p.startswith((".", "__MACOSX")) for p in entry.filename.split("/"))
         ]
+
+
+def in_memory(made: Iterable[bytes], name: str) -> Iterator[Found]:
+    """Instances that aren't files yet, numbered from 0 under a name."""
+    for number, data in enumerate(made):
+        yield Found(f"{name}/{number:06d}", len(data), partial(bytes, data))
 
 
 def batches(found: Iterable[Found]) -> Iterator[list[Found]]:

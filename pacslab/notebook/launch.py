@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import pacslab
-
 FIRST: Final = "01_first_steps.ipynb"
 ARCHIVE: Final = "PACSLAB_DIR"
 """The environment variable that tells the notebooks which archive to use."""
@@ -29,7 +27,7 @@ def notebooks() -> Path:
 
     A copy that is there already is kept, with whatever its user wrote into it.
     """
-    package = Path(pacslab.__file__).parent
+    package = Path(__file__).parents[1]
     checkout = package.parent / "notebooks"
     if (checkout / FIRST).exists():
         return checkout

@@ -68,7 +68,7 @@ def sole(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / _LOCK).open("a+") as lock:
         # Whoever looks for a server holds the lock for a moment; a server holds it for good.
-        if not any(_try_lock(lock) or time.sleep(0.02) for _ in range(25)):
+        if not _try_for_long(lock):
             running = read(directory)
             pid = running.pid if running else (_holder(directory) or "unknown")
             raise ServerRunningError(
@@ -95,6 +95,14 @@ def _is_locked(directory: Path) -> bool:
             return not _try_lock(lock, shared=True)
     except OSError:
         return False
+
+
+def _try_for_long(lock: IO[str]) -> bool:
+    for _ in range(25):
+        if _try_lock(lock):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _try_lock(lock: IO[str], *, shared: bool = False) -> bool:

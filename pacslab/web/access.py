@@ -13,6 +13,7 @@ from pacslab.web.context import Context
 from pacslab.web.problems import problem
 
 _FREE: Final = ("/health", "/viewer", "/viewer/")
+_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9.\-_~%!$&'()*+,;=:@]+)*")
 _FORWARDED: Final = re.compile(r'(?:^|[;,])\s*(proto|host)\s*=\s*("[^"]*"|[^;,\s]+)', re.I)
@@ -39,6 +40,7 @@ class Access:
         client = scope.get("client")
         if client and client[0] in self._context.trusted_proxies:
             _forward(scope, headers)
+        _complete(scope)
         if self._wanted is not None and not self._is_free(scope["path"]):
             given = headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, self._wanted):
@@ -58,6 +60,14 @@ def _unauthorized(given: bool) -> ASGIApp:
     )
     challenge = 'Bearer realm="pacslab"' + (', error="invalid_token"' if given else "")
     return problem(401, detail, "unauthorized", {"WWW-Authenticate": challenge})
+
+
+def _complete(scope: Scope) -> None:
+    """Add our port to a loopback Host without one: some clients (dicomweb-client) leave it out."""
+    headers = MutableHeaders(scope=scope)
+    server = scope.get("server")
+    if headers.get("host") in _LOOPBACK and server and server[1] not in (None, 80):
+        headers["host"] += f":{server[1]}"
 
 
 def _forward(scope: Scope, headers: Headers) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from importlib.metadata import version
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from pacslab import __version__
 from pacslab.web import delete, qido, stow, wado, wado_uri
 from pacslab.web.access import Access
 from pacslab.web.compression import Compression
 from pacslab.web.context import Context
 from pacslab.web.problems import install
+
+_VERSION: Final = version("pacslab")
 
 
 def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
@@ -25,7 +27,7 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     ``/health`` answers without a token; the OpenAPI description is at ``/openapi.json``.
     """
     # FastAPI's pages for the description load scripts from elsewhere; the description doesn't.
-    app = FastAPI(title="pacslab", version=__version__, docs_url=None, redoc_url=None)
+    app = FastAPI(title="pacslab", version=_VERSION, docs_url=None, redoc_url=None)
     app.state.context = context
     install(app)
     for router in (qido.router, wado.router, stow.router, delete.router, wado_uri.router, *routers):
@@ -34,7 +36,7 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     @app.get("/health", tags=["server"])
     async def health() -> JSONResponse:
         """Whether the server answers."""
-        return JSONResponse({"status": "ok", "version": __version__})
+        return JSONResponse({"status": "ok", "version": _VERSION})
 
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     return Access(Compression(app), context)

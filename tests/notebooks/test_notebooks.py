@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -67,4 +66,4 @@ def test_cohort_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
     assert "PatientName" in text, "the mistake is answered with what was meant"
     assert len(outputs(done, "application/vnd.vegalite.v6+json")) == 2
-    assert os.listdir(directory)
+    assert (directory / "index.sqlite").exists()
