@@ -46,7 +46,7 @@ def test_first_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert html.count("data:image/jpeg;base64,") >= 10, "the contact sheet has real pictures"
     assert "server running" in html
     assert outputs(done, "image/jpeg"), "a slice rendered by the server"
-    assert len(outputs(done, "application/vnd.vegalite.v6+json")) == 2
+    assert len(outputs(done, "image/svg+xml")) == 2
     assert "0x0000" in html
     assert "not a DICOM file" in html
     assert no_server_on(directory)
@@ -65,5 +65,5 @@ def test_cohort_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "PatientBirthDate" in html
     text = "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
     assert "PatientName" in text, "the mistake is answered with what was meant"
-    assert len(outputs(done, "application/vnd.vegalite.v6+json")) == 2
+    assert len(outputs(done, "image/svg+xml")) == 2
     assert (directory / "index.sqlite").exists()
