@@ -20,7 +20,7 @@ _STYLE: Final = """<style>
 .pacslab-sheet figure{margin:0;width:SIZEpx}
 .pacslab-sheet .picture{width:SIZEpx;height:SIZEpx;background:#000;display:flex;
  align-items:center;justify-content:center;border-radius:4px;overflow:hidden;color:#aaa;
- font-size:11px;text-align:center}
+ font-size:11px;text-align:center;padding:0 6px;box-sizing:border-box}
 .pacslab-sheet figcaption{font-size:11px;line-height:1.35;margin-top:3px;
  color:var(--jp-ui-font-color2,#555);overflow-wrap:anywhere}
 .pacslab-sheet figcaption b{color:var(--jp-ui-font-color1,#222)}
@@ -63,10 +63,11 @@ class ContactSheet:
         else:
             data = base64.b64encode(picture.jpeg).decode("ascii")
             inside = f'<img src="data:image/jpeg;base64,{data}" alt="">'
+        bare = "" if picture.jpeg is None else ' style="padding:0"'
         images = f"{picture.number:,} image" + ("s" if picture.number != 1 else "")
         return (
             f'<figure title="{escape(picture.series_instance_uid)}">'
-            f'<div class="picture">{inside}</div><figcaption><b>{escape(picture.modality)}</b> '
+            f'<div class="picture"{bare}>{inside}</div><figcaption><b>{escape(picture.modality)}</b> '
             f"{escape(picture.description)}<br>{images}</figcaption></figure>"
         )
 
