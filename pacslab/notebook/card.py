@@ -20,7 +20,7 @@ _STYLE: Final = """<style>
 .pacslab-card .counts b{display:block;font-size:20px;font-weight:600}
 .pacslab-card .counts span{color:var(--jp-ui-font-color2,#666)}
 .pacslab-card table{border-collapse:collapse;font-size:12px}
-.pacslab-card td{text-align:left;padding:2px 14px 2px 0;vertical-align:top;border:none}
+.pacslab-card td{text-align:left !important;padding:2px 14px 2px 0;vertical-align:top;border:none}
 .pacslab-card code{font-size:12px}
 .pacslab-card .dot{display:inline-block;width:9px;height:9px;border-radius:50%;margin-right:6px}
 </style>"""

@@ -20,7 +20,8 @@ _STYLE: Final = """<style>
 .pacslab-sheet figure{margin:0;width:SIZEpx}
 .pacslab-sheet .picture{width:SIZEpx;height:SIZEpx;background:#000;display:flex;
  align-items:center;justify-content:center;border-radius:4px;overflow:hidden;color:#aaa;
- font-size:11px;text-align:center;padding:0 6px;box-sizing:border-box}
+ font-size:11px;text-align:center}
+.pacslab-sheet .reason{padding:0 6px;box-sizing:border-box}
 .pacslab-sheet figcaption{font-size:11px;line-height:1.35;margin-top:3px;
  color:var(--jp-ui-font-color2,#555);overflow-wrap:anywhere}
 .pacslab-sheet figcaption b{color:var(--jp-ui-font-color1,#222)}
@@ -58,18 +59,18 @@ class ContactSheet:
         return f'{style}<div class="pacslab-sheet">{figures}</div>{more}'
 
     def _figure(self, picture: Picture) -> str:
-        if picture.jpeg is None:
-            inside = escape(picture.reason)
-        else:
-            data = base64.b64encode(picture.jpeg).decode("ascii")
-            inside = f'<img src="data:image/jpeg;base64,{data}" alt="">'
-        bare = "" if picture.jpeg is None else ' style="padding:0"'
         images = f"{picture.number:,} image" + ("s" if picture.number != 1 else "")
         return (
-            f'<figure title="{escape(picture.series_instance_uid)}">'
-            f'<div class="picture"{bare}>{inside}</div><figcaption><b>{escape(picture.modality)}</b> '
-            f"{escape(picture.description)}<br>{images}</figcaption></figure>"
+            f'<figure title="{escape(picture.series_instance_uid)}">{self._picture(picture)}'
+            f"<figcaption><b>{escape(picture.modality)}</b> {escape(picture.description)}"
+            f"<br>{images}</figcaption></figure>"
         )
+
+    def _picture(self, picture: Picture) -> str:
+        if picture.jpeg is None:
+            return f'<div class="picture reason">{escape(picture.reason)}</div>'
+        data = base64.b64encode(picture.jpeg).decode("ascii")
+        return f'<div class="picture"><img src="data:image/jpeg;base64,{data}" alt=""></div>'
 
 
 def contact_sheet(
