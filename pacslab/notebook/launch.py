@@ -6,8 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Final
+
+from pacslab.errors import NotFoundError
 
 FIRST: Final = "01_first_steps.ipynb"
 ARCHIVE: Final = "PACSLAB_DIR"
@@ -27,13 +30,15 @@ def notebooks() -> Path:
 
     A copy that is there already is kept, with whatever its user wrote into it.
     """
-    package = Path(__file__).parents[1]
-    checkout = package.parent / "notebooks"
+    checkout = Path(__file__).parents[2] / "notebooks"
     if (checkout / FIRST).exists():
         return checkout
     copy = Path.cwd() / "pacslab-notebooks"
-    for source in sorted((package / "_notebooks").rglob("*")):
-        target = copy / source.relative_to(package / "_notebooks")
+    installed = Path(sysconfig.get_path("data"), "share", "pacslab", "notebooks")
+    if not (installed / FIRST).exists():
+        raise NotFoundError(f"the notebooks aren't where they were installed, in {installed}")
+    for source in sorted(installed.rglob("*")):
+        target = copy / source.relative_to(installed)
         if source.is_file() and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
