@@ -21,7 +21,11 @@ def launch(archive: Path | None) -> int:
     """Run JupyterLab in the foreground on the first notebook; its exit code."""
     folder = notebooks()
     environment = os.environ | ({ARCHIVE: str(archive)} if archive else {})
-    words = [sys.executable, "-m", "jupyterlab", str(folder / FIRST), f"--notebook-dir={folder}"]
+    words = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    words.append(f"--LabApp.default_url=/lab/tree/{FIRST}")
+    if os.geteuid() == 0:
+        # In a container everyone is root, and Jupyter would refuse; it has its token all the same.
+        words.append("--allow-root")
     return subprocess.run(words, env=environment, check=False).returncode
 
 
