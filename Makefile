@@ -40,7 +40,7 @@ test: lint
 
 demo: $(VENV)/.lab
 	mkdir -p out
-	$(BIN)/jupyter nbconvert --to html --execute --output-dir out --output 01_first_steps.html notebooks/01_first_steps.ipynb
+	PACSLAB_DICOM_PORT=0 PACSLAB_HTTP_PORT=0 $(BIN)/jupyter nbconvert --to html --execute --output-dir out --output 01_first_steps.html notebooks/01_first_steps.ipynb
 	@echo "see out/01_first_steps.html"
 
 bench: $(VENV)/.test
