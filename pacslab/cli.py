@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from pacslab.archive import Archive, Status
 from pacslab.archive.archive import INDEX
 from pacslab.archive.inbox import Found, find, in_memory
-from pacslab.errors import PacslabError, ServerRunningError, UsageError
+from pacslab.errors import PacslabError, ServerRunningError, SQLError, UsageError
 from pacslab.server.settings import PREFIX, Settings, server_directory
 
 _LEVELS: Final = {
@@ -43,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _fill_from_environment(options)
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
+    except SQLError as error:
+        # The mistake is pointed at below the line that it stands in.
+        sys.stderr.write(f"pacslab: {error}\n")
+        return error.exit_code
     except PacslabError as error:
         sys.stderr.write(f"pacslab: {error.message}\n")
         return error.exit_code
@@ -149,8 +153,9 @@ def _serve(options: argparse.Namespace) -> int:
         stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    # Our own line for each association says more than pynetdicom's two.
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+    # Our own lines say more than theirs.
+    for name in ("pynetdicom", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     run(options.directory, settings, owner=options.owner)
     return 0
 
