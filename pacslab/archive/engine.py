@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, create_engine, event, insert
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from pacslab.archive import schema, statements
 from pacslab.errors import (
@@ -105,7 +106,7 @@ def _revision(connection: Connection) -> int:
 
 
 def _state(connection: Connection, name: str) -> str:
-    return str(statements.STATE.run(connection, {"name": name}).scalar())
+    return str(statements.STATE.value(connection, {"name": name}))
 
 
 def _engine(path: Path, begin: str) -> Engine:
@@ -134,13 +135,13 @@ def _translated(path: Path) -> Iterator[None]:
     """What SQLite says, as an error that says what to do."""
     try:
         yield
-    except DatabaseError as error:
-        said = str(error.orig)
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        said = str(error.orig if isinstance(error, DatabaseError) else error)
         if "full" in said or "readonly" in said or "unable to open" in said or "disk I/O" in said:
             raise OutOfResourcesError(
                 f"can't write to {path}: {said}. Make room or give write access and try again"
             ) from error
-        if isinstance(error, OperationalError) and "locked" in said:
+        if "is locked" in said:
             raise PacslabError(
                 f"{path} is locked by another program for more than {_BUSY_SECONDS} s: end that "
                 "program's transaction, then try again"

@@ -31,7 +31,7 @@ def known(connection: Connection, sop_instance_uids: Iterable[str]) -> dict[str,
     """What is in the index already, by SOP Instance UID."""
     found: dict[str, Known] = {}
     for uid in sop_instance_uids:
-        row: Any = statements.KNOWN.run(connection, {"uid": uid}).one_or_none()
+        row = statements.KNOWN.row(connection, {"uid": uid})
         if row is not None:
             found[uid] = Known(*row)
     return found
@@ -152,13 +152,13 @@ class Writer:
 
     def _next_id(self) -> int:
         if self._memory.last_id is None:
-            self._memory.last_id = statements.LAST_ID.run(self._connection, {}).scalar() or 0
+            self._memory.last_id = statements.LAST_ID.value(self._connection, {}) or 0
         return self._memory.last_id + 1
 
     def _base(self, series: str, header: str) -> bytes:
         bases = self._memory.bases
         if series not in bases:
-            base = statements.BASE.run(self._connection, {"uid": series}).scalar()
+            base = statements.BASE.value(self._connection, {"uid": series})
             if base is None:
                 base = packing.pack_base(header)
                 row = {"SeriesInstanceUID": series, "Base": base}

@@ -157,11 +157,10 @@ class Parents:
         """The study's or series' row as it stands in this transaction, but for its counts."""
         known = self._rows.get((table.name, uid))
         if known is None:
-            cursor = statements.PARENT[table.name].run(self._connection, {"uid": uid})
-            row = cursor.mappings().one_or_none()
-            if row is None:
+            known = statements.PARENT[table.name].mapping(self._connection, {"uid": uid})
+            if known is None:
                 return None
-            known = self._rows[table.name, uid] = dict(row)
+            self._rows[table.name, uid] = known
         return known
 
     def _merge(

@@ -13,6 +13,7 @@ from pacslab.web.context import Context
 from pacslab.web.problems import problem
 
 _FREE: Final = ("/health", "/viewer", "/viewer/")
+_POLICY_VIOLATION: Final = 1008  # RFC 6455 7.4.1
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 _HOST: Final = re.compile(r"[A-Za-z0-9.\-_]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 _PREFIX: Final = re.compile(r"(/[A-Za-z0-9.\-_~%!$&'()*+,;=:@]+)*")
@@ -29,11 +30,11 @@ class Access:
     def __init__(self, app: ASGIApp, context: Context) -> None:
         self._app = app
         self._context = context
-        self._wanted = f"Bearer {context.token}".encode() if context.token else None
+        self._wanted = context.token.encode() if context.token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer 401."""
-        if scope["type"] != "http":
+        """Let a request through, or answer 401; a web socket is closed before it opens."""
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -41,15 +42,37 @@ class Access:
         if client and client[0] in self._context.trusted_proxies:
             _forward(scope, headers)
         _complete(scope)
-        if self._wanted is not None and not self._is_free(scope["path"]):
-            given = headers.get("authorization", "").encode()
-            if not hmac.compare_digest(given, self._wanted):
-                await _unauthorized(bool(given))(scope, receive, send)
+        if self._wanted is not None and not _is_free(scope):
+            given = headers.get("authorization", "")
+            if not hmac.compare_digest(_credentials(given), self._wanted):
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+                else:
+                    await _unauthorized(bool(given))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _is_free(self, path: str) -> bool:
-        return path in _FREE or path.startswith("/viewer/")
+
+def _is_free(scope: Scope) -> bool:
+    """Whether a request needs no token, by the path that it will be routed by."""
+    path = _routed(scope["path"], scope.get("root_path", ""))
+    return path in _FREE or path.startswith("/viewer/")
+
+
+def _routed(path: str, root: str) -> str:
+    """The path without the prefix, which is how starlette finds the route.
+
+    The token check has to see what the router sees: with another path than that, a prefix
+    ``/viewer`` would make ``/viewer/dicom-web`` free.
+    """
+    below = root and (path == root or path.startswith(root + "/"))
+    return path[len(root) :] if below else path
+
+
+def _credentials(header: str) -> bytes:
+    """The token of an Authorization header; the scheme's name is in any case (RFC 9110 11.1)."""
+    scheme, _, token = header.partition(" ")
+    return token.strip().encode() if scheme.lower() == "bearer" else b""
 
 
 def _unauthorized(given: bool) -> ASGIApp:
@@ -76,7 +99,8 @@ def _forward(scope: Scope, headers: Headers) -> None:
         name.lower(): value.strip('"')
         for name, value in _FORWARDED.findall(headers.get("forwarded", "").split(",")[0])
     }
-    scheme = headers.get("x-forwarded-proto", forwarded.get("proto", "")).split(",")[0].strip()
+    said = headers.get("x-forwarded-proto", forwarded.get("proto", ""))
+    scheme = said.split(",")[0].strip().lower()
     host = headers.get("x-forwarded-host", forwarded.get("host", "")).split(",")[0].strip()
     prefix = headers.get("x-forwarded-prefix", "").split(",")[0].strip().rstrip("/")
     if scheme in {"http", "https"}:
@@ -84,4 +108,8 @@ def _forward(scope: Scope, headers: Headers) -> None:
     if host and _HOST.fullmatch(host):
         MutableHeaders(scope=scope)["host"] = host
     if prefix and _PREFIX.fullmatch(prefix):
-        scope["root_path"] = prefix + scope.get("root_path", "")
+        # Most proxies take the prefix off the path, some leave it on; ASGI wants it on, once.
+        own = scope.get("root_path", "")
+        rest = _routed(_routed(scope["path"], own), prefix)
+        scope["root_path"] = prefix + own
+        scope["path"] = prefix + own + rest

@@ -21,13 +21,15 @@ from tests.making import instance
         (None, 401),
         ("Bearer wrong", 401),
         ("Basic c2VzYW1l", 401),
-        ("bearer sesame", 401),
+        ("Bearer", 401),
+        ("Bearer sesam\u00e9", 401),
+        ("bearer sesame", 200),
         ("Bearer sesame", 200),
     ],
 )
 def test_the_token(webs: Callable[..., httpx.Client], given: str | None, status: int) -> None:
     web = webs(token="sesame")
-    headers = {"Authorization": given} if given else {}
+    headers = {b"Authorization": given.encode("latin-1")} if given else {}
     answer = web.get("/dicom-web/studies", headers=headers)
     assert answer.status_code == status
     if status == 401:
@@ -103,6 +105,48 @@ def test_others_cannot_change_the_address(
     archive.add(instance(StudyInstanceUID="1.1"))
     headers = {"X_Forwarded_Host": "evil.example", "X_Forwarded_Prefix": "/evil"}
     assert _url(webs(), **headers) == "http://testserver/dicom-web/studies/1.1"
+
+
+@pytest.mark.parametrize("prefix", ["/viewer", "/viewer/x", "/health", "/user/x/proxy/8042"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_no_prefix_makes_anything_free(
+    archive: Archive, webs: Callable[..., httpx.Client], prefix: str, method: str
+) -> None:
+    """nginx passes on headers that it doesn't know: the prefix may be an attacker's."""
+    archive.add(instance(StudyInstanceUID="1.1"))
+    web = webs(token="sesame", allow_delete=True, trusted_proxies=frozenset({"testclient"}))
+    for path in ("/dicom-web/studies", "/dicom-web/studies/1.1", "/viewer/dicom-web/studies"):
+        for asked in (path, prefix + path, prefix + prefix + path):
+            answer = web.request(method, asked, headers={"X-Forwarded-Prefix": prefix})
+            assert answer.status_code in {401, 404}, (asked, answer.text)
+            assert "1.1" not in answer.text.replace(asked, "")
+    assert archive.counts()["studies"] == 1
+
+
+@pytest.mark.parametrize("asked", ["/dicom-web/studies", "/user/x/dicom-web/studies"])
+def test_a_proxy_may_leave_its_prefix_on_the_path(
+    archive: Archive, webs: Callable[..., httpx.Client], asked: str
+) -> None:
+    archive.add(instance(StudyInstanceUID="1.1"))
+    web = webs(token="sesame", trusted_proxies=frozenset({"testclient"}))
+    headers = {"X-Forwarded-Prefix": "/user/x", "Authorization": "Bearer sesame"}
+    (study,) = web.get(asked, headers=headers).json()
+    assert study["00081190"]["Value"] == ["http://testserver/user/x/dicom-web/studies/1.1"]
+
+
+def test_a_web_socket_needs_the_token_too(archive: Archive) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    scope = {"type": "websocket", "path": "/anything", "headers": [], "query_string": b"",
+             "client": ("127.0.0.1", 1), "root_path": ""}  # fmt: skip
+    asyncio.run(create_app(Context(archive, token="sesame"))(scope, receive, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
 def test_an_unexpected_error_tells_nothing_of_patients(
