@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 
 from pacslab.archive import care, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
@@ -17,7 +17,7 @@ from pacslab.archive.files import Files, Quarantined, load, no_room
 from pacslab.archive.inbox import Found, batches
 from pacslab.archive.intake import Intake, OnConflict, Receipt, Status
 from pacslab.dicom.instance import Buffer, Instance
-from pacslab.dicom.keywords import Attribute
+from pacslab.dicom.keywords import Attribute, Level
 from pacslab.dicom.matching import Query
 from pacslab.errors import (
     ArchiveError,
@@ -244,6 +244,40 @@ class Archive:
                 *stored, packed, base = row
                 yield self._stored(stored), packing.unpack(packed, base)
 
+    def first_headers(
+        self, level: Level, uids: Sequence[str]
+    ) -> Generator[tuple[str, Stored, bytes], None, None]:
+        """The header of the instance that came first, for each of some studies, series, instances.
+
+        With the UID it stands for, in ascending order of these; what isn't there is left out. The
+        headers are as :meth:`metadata` gives them, unpacked one at a time.
+        """
+        i, h, b = schema.instances.c, schema.headers.c, schema.header_bases.c
+        first = _first_of(level, uids).subquery()
+        statement = (
+            select(
+                first.c.uid,
+                i.StudyInstanceUID,
+                i.SeriesInstanceUID,
+                i.SOPInstanceUID,
+                i.SOPClassUID,
+                i.TransferSyntaxUID,
+                i.NumberOfFrames,
+                i.SHA256,
+                i.DataSetSize,
+                h.Header,
+                b.Base,
+            )
+            .join(schema.instances, i.id == first.c.id)
+            .join(schema.headers, h.id == i.id)
+            .join(schema.header_bases, b.SeriesInstanceUID == i.SeriesInstanceUID)
+            .order_by(first.c.uid)
+        )
+        with self.database.reading() as connection:
+            for row in connection.execute(statement):
+                uid, *stored, packed, base = row
+                yield uid, self._stored(stored), packing.unpack(packed, base)
+
     def _stored(self, row: Sequence[Any]) -> Stored:
         study, series, uid, sop_class, syntax, frames, sha256, size = row
         path = self.files.path(study, series, uid)
@@ -333,6 +367,19 @@ def check_directory(directory: Path) -> None:
             + ". Give a new or empty directory; to index a folder of images, "
             "add it to an archive that lies elsewhere"
         )
+
+
+def _first_of(level: Level, uids: Sequence[str]) -> Select[Any]:
+    """The lowest row of ``instances`` of each entity, which an index of its series knows."""
+    i, s = schema.instances.c, schema.series.c
+    if level is Level.IMAGE:
+        return select(i.SOPInstanceUID.label("uid"), i.id).where(i.SOPInstanceUID.in_(uids))
+    if level is Level.SERIES:
+        found = select(i.SeriesInstanceUID.label("uid"), func.min(i.id).label("id"))
+        return found.where(i.SeriesInstanceUID.in_(uids)).group_by(i.SeriesInstanceUID)
+    found = select(s.StudyInstanceUID.label("uid"), func.min(i.id).label("id"))
+    found = found.join(schema.instances, i.SeriesInstanceUID == s.SeriesInstanceUID)
+    return found.where(s.StudyInstanceUID.in_(uids)).group_by(s.StudyInstanceUID)
 
 
 def _narrowed(statement: Any, study: str | None, series: str | None, instance: str | None) -> Any:

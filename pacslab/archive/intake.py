@@ -118,7 +118,7 @@ class Intake:
         self,
         receipts: list[Instance | Receipt],
         arrivals: Mapping[int, Instance],
-        staged: Mapping[int, Path],
+        staged: dict[int, Path],
         source: str,
     ) -> None:
         """Give staged files their names and rows, in one transaction; fill in the receipts.
@@ -153,6 +153,8 @@ class Intake:
                     target = self._files.path(
                         instance.study_instance_uid, instance.series_instance_uid, uid
                     )
+                    if i not in staged:  # it was there a moment ago and has been removed since
+                        staged[i] = self._files.stage(instance)
                     dirty |= self._files.place(staged[i], target)
                     placed.append(target)
                     accepted.append((instance, source, None))

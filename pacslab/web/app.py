@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
@@ -33,13 +34,25 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     for router in (qido.router, wado.router, stow.router, delete.router, wado_uri.router, *routers):
         app.include_router(router)
 
-    @app.get("/health", tags=["server"])
+    @app.api_route("/health", methods=["GET", "HEAD"], tags=["server"])
     async def health() -> JSONResponse:
         """Whether the server answers."""
         return JSONResponse({"status": "ok", "version": _VERSION})
 
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
-    return Access(Compression(app), context)
+    inside = Access(Compression(app), context)
+    return _shared(inside, context.allowed_origins) if context.allowed_origins else inside
+
+
+def _shared(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:
+    """Answers that pages of these origins may read, and preflights, which carry no token."""
+    return CORSMiddleware(
+        app,
+        allow_origins=sorted(origins),
+        allow_methods=("GET", "HEAD", "POST", "DELETE"),
+        allow_headers=("Accept", "Authorization", "Content-Type", "If-None-Match", "Range"),
+        expose_headers=("Content-Location", "Content-Range", "ETag", "Warning"),
+    )
 
 
 def _description(app: FastAPI) -> dict[str, Any]:

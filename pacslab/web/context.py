@@ -17,12 +17,15 @@ class Context:
 
     ``token``: the bearer token every request must carry, None for none. ``allow_delete``: whether
     DELETE is served. ``trusted_proxies``: addresses whose forwarded headers are believed.
+    ``allowed_origins``: web pages of other origins that may ask (CORS), ``*`` for any; none unless
+    given.
     """
 
     archive: Archive
     token: str | None = None
     allow_delete: bool = False
     trusted_proxies: frozenset[str] = field(default=frozenset({"127.0.0.1", "::1"}))
+    allowed_origins: frozenset[str] = frozenset()
 
 
 def context(connection: HTTPConnection) -> Context:

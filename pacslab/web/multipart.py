@@ -9,12 +9,15 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
+
+from starlette.concurrency import run_in_threadpool
 
 from pacslab.dicom.instance import Buffer
 from pacslab.errors import UsageError
 
 _IN_MEMORY: Final = 4 << 20  # bytes; a longer part goes to disk
+_PIECE: Final = 1 << 20  # bytes written at once
 _HEADERS: Final = 16 << 10  # bytes that the header fields of a part may have
 _PREAMBLE: Final = 64 << 10  # bytes before the first part
 
@@ -57,7 +60,7 @@ async def parts(stream: AsyncIterator[bytes], limit: str, directory: Path) -> As
         headers = await _header_fields(reader)
         with _Sink(directory) as sink:
             await reader.copy_until(delimiter, sink, None)
-            data = sink.buffer()
+            data = await sink.buffer()
         yield Part(headers, data)
 
 
@@ -65,8 +68,8 @@ async def whole(stream: AsyncIterator[bytes], directory: Path) -> Buffer:
     """A body that isn't a multipart; mapped when it has more than 4 MiB."""
     with _Sink(directory) as sink:
         async for chunk in stream:
-            sink.write(chunk)
-        return sink.buffer()
+            await sink.take(chunk)
+        return await sink.buffer()
 
 
 class _Sink:
@@ -75,26 +78,38 @@ class _Sink:
     def __init__(self, directory: Path) -> None:
         # Without a name nothing is left behind; beside the archive's files, since a system's
         # directory for temporary files may be memory.
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(directory))  # noqa: SIM115
+        self._directory = directory
+        self._file: IO[bytes] | None = None
+        self._held = bytearray()
         self.size = 0
 
-    def write(self, data: bytes | memoryview) -> None:
+    async def take(self, data: bytes) -> None:
+        """The next bytes; to disk in large pieces and by a thread, since a disk may be slow."""
+        self._held += data
         self.size += len(data)
-        self._file.write(data)
+        if len(self._held) > (_IN_MEMORY if self._file is None else _PIECE):
+            await run_in_threadpool(self._write)
 
-    def buffer(self) -> Buffer:
-        if self.size <= _IN_MEMORY:
-            self._file.seek(0)
-            held: bytes = self._file.read()
-            return held
-        self._file.flush()
+    async def buffer(self) -> Buffer:
+        """All of it; mapped when it is on disk."""
+        if self._file is None:
+            return bytes(self._held)
+        await run_in_threadpool(self._write)
         return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(dir=self._directory)  # noqa: SIM115
+        self._file.write(self._held)
+        self._file.flush()
+        self._held.clear()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class _Reader:
@@ -109,12 +124,12 @@ class _Reader:
         while True:
             found = self._held.find(mark)
             if found >= 0:
-                sink.write(bytes(self._held[:found]))
+                await sink.take(bytes(self._held[:found]))
                 del self._held[: found + len(mark)]
                 return
             # The end of what is held may be the beginning of the mark.
             sure = max(0, len(self._held) - len(mark) + 1)
-            sink.write(bytes(self._held[:sure]))
+            await sink.take(bytes(self._held[:sure]))
             del self._held[:sure]
             if most is not None and sink.size > most:
                 raise UsageError("no boundary at the beginning of the body: is it a multipart?")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydicom.datadict import tag_for_keyword
-from starlette.concurrency import run_in_threadpool
 
 from pacslab.archive import Archive
 from pacslab.archive.search import fields_of
@@ -19,7 +23,7 @@ from pacslab.dicom.keywords import ATTRIBUTES, BY_TAG, Attribute, Level, returne
 from pacslab.dicom.matching import Query
 from pacslab.errors import QueryError
 from pacslab.web import xml
-from pacslab.web.answers import data_set
+from pacslab.web.answers import DataSet, absolute, data_set, including
 from pacslab.web.context import ROOT, base_url, context
 from pacslab.web.negotiation import Offer, accepted, wishes
 from pacslab.web.routing import QuickRoute, SeriesUID, StudyUID
@@ -33,8 +37,11 @@ _OFFERS: Final = (
     Offer("application/json"),
     Offer(xml.MEDIA_TYPE, multipart=True),
 )
-_BOUNDARY: Final = "pacslab-search-answer"
+# Starlette's thread pool takes as long to begin as most searches take; more threads than a few
+# would wait for each other.
+_SEARCHING: Final = ThreadPoolExecutor(4, "search")
 _AT_ONCE: Final = 200  # results from which an answer is streamed
+_HEADERS: Final = 50  # headers that are looked up at once
 _PATHS: Final = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
 
 
@@ -99,7 +106,8 @@ async def _answer(
     offer = wishes(accepted(request), _OFFERS)[0].offer
     search = parse(request.query_params.multi_items(), level, study, series)
     archive = context(request).archive
-    return await run_in_threadpool(_found, archive, search, base_url(request), offer)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_SEARCHING, _found, archive, search, base_url(request), offer)
 
 
 def parse(
@@ -117,6 +125,8 @@ def parse(
         if name == "includefield":
             asked += [f.strip() for f in value.split(",") if f.strip()]
         elif name in {"limit", "offset"}:
+            if name in numbers:
+                raise QueryError(f"{name} is given twice")
             numbers[name] = _number(name, value)
         elif name == "fuzzymatching":
             if value.lower() not in {"true", "false"}:
@@ -125,6 +135,11 @@ def parse(
         elif name != "accept":
             if name in keys:
                 raise QueryError(f"{name} is given twice: separate UIDs by commas")
+            if "." in name:
+                _path(name)  # what isn't even a path has a reason of its own
+                raise QueryError(
+                    f"{name} isn't indexed, as no element of a sequence is: includefield returns it"
+                )
             keys[name] = value
     pairs: list[tuple[str, object]] = list(keys.items())
     pairs += [("StudyInstanceUID", study)] if study else []
@@ -132,7 +147,7 @@ def parse(
     query = Query.build(
         level, pairs, limit=numbers.get("limit"), offset=numbers.get("offset", 0), fuzzy=fuzzy
     )
-    fields, paths, whole = _fields(asked, level, study, series)
+    fields, paths, whole = _fields(tuple(asked), level, study is None, series is None)
     warnings = []
     if fuzzy:
         warnings.append("The fuzzymatching parameter is not supported. Only literal matching has "
@@ -146,17 +161,18 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
+@lru_cache(maxsize=256)
 def _fields(
-    asked: Sequence[str], level: Level, study: str | None, series: str | None
+    asked: tuple[str, ...], level: Level, any_study: bool, any_series: bool
 ) -> tuple[tuple[Attribute, ...], tuple[tuple[str, ...], ...], bool]:
     """What is returned (PS3.18 tables 10.6.3-3 to -5), and what ``includefield`` adds.
 
     Without a study in the path the levels above are part of the answer.
     """
     fields = dict.fromkeys(returned_at(level))
-    if level is not Level.STUDY and study is None:
+    if level is not Level.STUDY and any_study:
         fields |= dict.fromkeys(returned_at(Level.STUDY))
-    if level is Level.IMAGE and series is None:
+    if level is Level.IMAGE and any_series:
         fields |= dict.fromkeys(returned_at(Level.SERIES))
     fields |= dict.fromkeys(ATTRIBUTES[k.unique_key] for k in _PATHS if k.depth <= level.depth)
     paths: dict[tuple[str, ...], None] = {}
@@ -165,9 +181,10 @@ def _fields(
     for name in asked:
         if name.lower() == "all":
             whole = True
-            fields |= dict.fromkeys(here)
+            # What is collected of a whole study would be collected anew for each of its parts
+            fields |= dict.fromkeys(a for a in here if a.level is level or not a.computed)
             continue
-        path = tuple(_tag(part, name) for part in name.split("."))
+        path = _path(name)
         attribute = BY_TAG.get(int(path[0], 16)) if len(path) == 1 else None
         if attribute in here:
             fields[attribute] = None
@@ -176,12 +193,17 @@ def _fields(
     return tuple(fields), tuple(paths), whole
 
 
+def _path(name: str) -> tuple[str, ...]:
+    """An attribute's tag, behind those of the sequences that it lies in (PS3.18 8.3.4.1)."""
+    return tuple(_tag(part, name) for part in name.split("."))
+
+
 def _tag(part: str, name: str) -> str:
     if re.fullmatch(r"[0-9A-Fa-f]{8}", part):
         return part.upper()
     tag = tag_for_keyword(part)
     if tag is None:
-        raise QueryError(f"includefield={name}: {part!r} is no DICOM keyword and no tag")
+        raise QueryError(f"{name}: {part!r} is no DICOM keyword and no tag")
     return f"{tag:08X}"
 
 
@@ -195,79 +217,64 @@ def _found(archive: Archive, search: Search, root: str, offer: Offer) -> Respons
         if left > 0:
             warnings.append(f"There are {left} additional results that can be requested")
     headers = {"Warning": ", ".join(f'299 pacslab "{w}"' for w in warnings)} if warnings else {}
-    write = _json if not offer.multipart else _xml
-    media_type = (
-        f'multipart/related; type="{xml.MEDIA_TYPE}"; boundary={_BOUNDARY}'
-        if offer.multipart
-        else JSON
-    )
+    media_type, write = _xml() if offer.multipart else (JSON, _json)
     if len(first) < _AT_ONCE:
-        body = b"".join(write(_described(archive, search, root, row) for row in first))
+        body = b"".join(write(_described(archive, search, root, first)))
         return Response(body, headers=headers, media_type=media_type)
 
     def all_rows() -> Iterator[dict[str, Any]]:
         try:
-            yield from (_described(archive, search, root, row) for row in first)
-            yield from (_described(archive, search, root, row) for row in rows)
+            yield from first
+            yield from rows
         finally:
             rows.close()  # type: ignore[attr-defined]
 
-    return Streamed(write(all_rows()), media_type, headers)
+    return Streamed(write(_described(archive, search, root, all_rows())), media_type, headers)
 
 
 def _described(
-    archive: Archive, search: Search, root: str, row: dict[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """One match as a data set, in ascending order of tags."""
-    found = data_set(row, search.fields)
+    archive: Archive, search: Search, root: str, rows: Iterable[dict[str, Any]]
+) -> Iterator[DataSet]:
+    """The matches as data sets, each in ascending order of tags."""
     level = search.query.level
-    uids = [row[k.unique_key] for k, depth in _PATHS.items() if depth <= _PATHS[level]]
-    names = ("studies", "series", "instances")
-    url = root + "".join(f"/{n}/{u}" for n, u in zip(names, uids, strict=False))
-    found["00081190"] = {"vr": "UR", "Value": [url]}
-    found["00080056"] = {"vr": "CS", "Value": ["ONLINE"]}
-    if search.paths or (search.whole and level is Level.IMAGE):
-        header = _header(archive, root, uids)
-        if search.whole and level is Level.IMAGE:
-            found = {**header, **found}
-        for path in search.paths:
-            if path[0] in header:
-                found[path[0]] = _narrow(header[path[0]], path[1:], found.get(path[0]))
-    return dict(sorted(found.items()))
-
-
-def _header(archive: Archive, root: str, uids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The header of the first instance of a match, its bulk data by absolute addresses."""
-    found = archive.metadata(*uids)
-    try:
-        stored, text = next(found)
-    finally:
-        found.close()  # type: ignore[attr-defined]
-    at = (
-        f"{root}/studies/{stored.study_instance_uid}/series/{stored.series_instance_uid}"
-        f"/instances/{stored.sop_instance_uid}/"
+    keys = [k.unique_key for k, depth in _PATHS.items() if depth <= _PATHS[level]]
+    whole = search.whole and level is Level.IMAGE
+    told = (
+        _with_headers(archive, level, rows, root)
+        if whole or search.paths
+        else ((row, {}) for row in rows)
     )
-    relative, absolute = b'"BulkDataURI":"', f'"BulkDataURI":{json.dumps(at)[:-1]}'.encode()
-    header: dict[str, dict[str, Any]] = json.loads(text.replace(relative, absolute))
-    return header
+    for row, header in told:
+        found = data_set(row, search.fields)
+        parts = zip(("studies", "series", "instances"), (row[k] for k in keys), strict=False)
+        url = root + "".join(f"/{name}/{uid}" for name, uid in parts)
+        found["00081190"] = {"vr": "UR", "Value": [url]}
+        found["00080056"] = {"vr": "CS", "Value": ["ONLINE"]}
+        if whole:
+            found = {**header, **found}
+        if search.paths:
+            found = including(header, search.paths, found)
+        yield dict(sorted(found.items()))
 
 
-def _narrow(
-    element: dict[str, Any], path: Sequence[str], before: dict[str, Any] | None
-) -> dict[str, Any]:
-    """A sequence with only the elements at ``path`` in its items, joined to what was there."""
-    if not path or element["vr"] != "SQ":
-        return element
-    items = []
-    for i, item in enumerate(element.get("Value", [])):
-        kept = dict(before["Value"][i]) if before and i < len(before.get("Value", [])) else {}
-        if path[0] in item:
-            kept[path[0]] = _narrow(item[path[0]], path[1:], kept.get(path[0]))
-        items.append(kept)
-    return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
+def _with_headers(
+    archive: Archive, level: Level, rows: Iterable[dict[str, Any]], root: str
+) -> Iterator[tuple[dict[str, Any], DataSet]]:
+    """Each match with the header of its first instance; with none if that has just been removed."""
+    rows = iter(rows)
+    for batch in iter(lambda: list(islice(rows, _HEADERS)), []):
+        uids = [row[level.unique_key] for row in batch]
+        with closing(archive.first_headers(level, uids)) as told:
+            ahead = next(told, None)
+            for row in batch:  # both are in ascending order
+                header: DataSet = {}
+                if ahead is not None and ahead[0] == row[level.unique_key]:
+                    header = absolute(ahead[1], ahead[2], root)
+                    ahead = next(told, None)
+                yield row, header
 
 
-def _json(data_sets: Iterator[dict[str, Any]]) -> Chunks:
+def _json(data_sets: Iterator[DataSet]) -> Chunks:
     opening = "["
     for batch in iter(lambda: list(islice(data_sets, _AT_ONCE)), []):
         texts = (json.dumps(d, ensure_ascii=False, separators=(",", ":")) for d in batch)
@@ -276,8 +283,15 @@ def _json(data_sets: Iterator[dict[str, Any]]) -> Chunks:
     yield b"[]" if opening == "[" else b"]"
 
 
-def _xml(data_sets: Iterator[dict[str, Any]]) -> Chunks:
-    for found in data_sets:
-        head = f"--{_BOUNDARY}\r\nContent-Type: {xml.MEDIA_TYPE}\r\n\r\n".encode()
-        yield head + xml.document(found) + b"\r\n"
-    yield f"--{_BOUNDARY}--\r\n".encode()
+def _xml() -> tuple[str, Callable[[Iterator[DataSet]], Chunks]]:
+    """The media type of an XML answer, and what writes it."""
+    # Another one each time: who stores an object shall not be able to write it into it
+    limit = secrets.token_hex(16)
+
+    def write(data_sets: Iterator[DataSet]) -> Chunks:
+        for found in data_sets:
+            head = f"--{limit}\r\nContent-Type: {xml.MEDIA_TYPE}\r\n\r\n".encode()
+            yield head + xml.document(found) + b"\r\n"
+        yield f"--{limit}--\r\n".encode()
+
+    return f'multipart/related; type="{xml.MEDIA_TYPE}"; boundary={limit}', write

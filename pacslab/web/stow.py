@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from pacslab.archive import Archive, Receipt, Status
-from pacslab.dicom.instance import Buffer
+from pacslab.dicom.instance import Buffer, read
 from pacslab.errors import (
     NotDicomError,
     OutOfResourcesError,
@@ -27,7 +30,7 @@ from pacslab.errors import (
 from pacslab.web import xml
 from pacslab.web.context import ROOT, base_url, context
 from pacslab.web.multipart import Part, boundary, parameters, parts, whole
-from pacslab.web.negotiation import Offer, accepted, wishes
+from pacslab.web.negotiation import COMPRESSED, Offer, accepted, wishes
 from pacslab.web.routing import QuickRoute, StudyUID, instance_url
 
 log = logging.getLogger(__name__)
@@ -39,6 +42,7 @@ _TAKEN: Final = (
     f'send multipart/related; type="{DICOM}", multipart/related; type="{DICOM_JSON}", or {DICOM}'
 )
 _OFFERS: Final = (Offer(DICOM_JSON), Offer("application/json"), Offer(xml.MEDIA_TYPE))
+_ITEM: Final = b"\xfe\xff\x00\xe0"
 _BATCH: Final = 64
 _BATCH_BYTES: Final = 32 << 20
 
@@ -65,9 +69,11 @@ class _Stored:
         """Store what waits."""
         batch, self._waiting, self._size = self._waiting, [], 0
         if batch:
-            self.receipts += await run_in_threadpool(
-                self.archive.add_many, batch, source=self.source, study_instance_uid=self.study
-            )
+            self.receipts += await run_in_threadpool(self._add, batch)
+
+    def _add(self, batch: list[Buffer]) -> list[Receipt]:
+        receipts = self.archive.add_many(batch, source=self.source, study_instance_uid=self.study)
+        return [_named(r, data) for r, data in zip(receipts, batch, strict=True)]
 
 
 @router.post("/studies", name="Store instances")
@@ -105,6 +111,9 @@ async def _store(request: Request, study: str | None) -> Response:
                 raise UnsupportedMediaTypeError(f"{inner} can't be stored: {_TAKEN}")
         else:
             raise UnsupportedMediaTypeError(f"{kind or 'no Content-Type'}: {_TAKEN}")
+    except ClientDisconnect:
+        log.info("STOW-RS: the sender went away before the end of its body")
+        raise UsageError("the body breaks off: send it again as a whole") from None
     except OSError as error:
         raise OutOfResourcesError(
             f"no room for what was sent ({error.strerror}): what was stored before stays"
@@ -115,6 +124,19 @@ async def _store(request: Request, study: str | None) -> Response:
     if not done.receipts:
         raise UsageError(f"the body holds no instance: {_TAKEN}")
     return _response(done.receipts, base_url(request), offer.media_type)
+
+
+def _named(receipt: Receipt, data: Buffer) -> Receipt:
+    """A receipt with the UIDs that can be read of what was refused: it has to be told which."""
+    if receipt.error is None or receipt.sop_instance_uid:
+        return receipt
+    try:
+        found = read(data)
+    except PacslabError:
+        return receipt
+    return replace(
+        receipt, sop_instance_uid=found.sop_instance_uid, sop_class_uid=found.sop_class_uid
+    )
 
 
 async def _take_files(found: AsyncIterator[Part], done: _Stored) -> None:
@@ -130,13 +152,13 @@ async def _take_files(found: AsyncIterator[Part], done: _Stored) -> None:
 async def _take_json(found: AsyncIterator[Part], done: _Stored) -> None:
     """Data sets in DICOM JSON, and bulk data in parts with a Content-Location (PS3.18 8.6.1.2)."""
     headers: list[dict[str, Any]] = []
-    bulk: dict[str, Part] = {}
+    bulk: dict[str, list[Part]] = {}
     async for part in found:
         kind = part.headers.get("content-type", DICOM_JSON).split(";")[0].strip().lower()
         if kind in {DICOM_JSON, "application/json"}:
             headers += _data_sets(part)
         else:
-            bulk[part.headers.get("content-location", "")] = part
+            bulk.setdefault(part.headers.get("content-location", ""), []).append(part)
     for header in headers:
         try:
             data = await run_in_threadpool(_file, header, bulk)
@@ -157,25 +179,22 @@ def _data_sets(part: Part) -> list[dict[str, Any]]:
     return listed
 
 
-def _file(header: dict[str, Any], bulk: Mapping[str, Part]) -> bytes:
+def _file(header: dict[str, Any], bulk: Mapping[str, Sequence[Part]]) -> bytes:
     """A data set in DICOM JSON as a Part 10 file."""
-    syntax = ExplicitVRLittleEndian
 
     def fetch(uri: str) -> bytes:
         if uri not in bulk:
             raise NotDicomError(f"no part has the Content-Location {uri}, which is asked for")
-        return bytes(bulk[uri].data[:])
+        return b"".join(part.data[:] for part in bulk[uri])
 
-    pixels = header.get("7FE00010", {})
-    part = bulk.get(pixels.get("BulkDataURI", ""))
-    if part is not None:
-        named = parameters(part.headers.get("content-type", "")).get("transfer-syntax")
-        syntax = UID(named) if named else syntax
     # File meta information has no place in a data set; some clients send it all the same.
     inside = {tag: element for tag, element in header.items() if not tag.startswith("0002")}
     try:
         dataset = Dataset.from_json(inside, fetch)
-        if syntax.is_compressed and part is not None:
+        frames = bulk.get(header.get("7FE00010", {}).get("BulkDataURI", ""), ())
+        syntax = _transfer_syntax(frames)
+        if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
+            dataset.PixelData = _encapsulated([part.data[:] for part in frames])
             dataset["PixelData"].is_undefined_length = True
             dataset["PixelData"].VR = "OB"
         meta = FileMetaDataset()
@@ -192,17 +211,37 @@ def _file(header: dict[str, Any], bulk: Mapping[str, Part]) -> bytes:
     return written.getvalue()
 
 
+def _transfer_syntax(frames: Sequence[Part]) -> UID:
+    """The one that the pixel data's part names, or its media type's default (table 8.7.3-5)."""
+    if not frames:
+        return ExplicitVRLittleEndian
+    content_type = frames[0].headers.get("content-type", "")
+    kind = content_type.split(";")[0].strip().lower()
+    named = parameters(content_type).get("transfer-syntax")
+    return UID(named or COMPRESSED.get(kind, (ExplicitVRLittleEndian,))[0])
+
+
+def _encapsulated(frames: list[bytes]) -> bytes:
+    """Frames as PS3.5 A.4 has them; one part may hold them so already."""
+    if len(frames) == 1 and frames[0].startswith(_ITEM):
+        return frames[0]
+    return encapsulate(frames)
+
+
 def _response(receipts: Iterable[Receipt], root: str, media_type: str) -> Response:
-    """The Store Instances Response Module (PS3.18 10.5.3.2) and its status (table 10.5.3-1)."""
-    stored, failed = [], []
+    """The Store Instances Response Module (PS3.18 table I.2-1) and its status (table 10.5.3-1)."""
+    stored, failed, others = [], [], []
     studies: set[str] = set()
     reasons: list[PacslabError] = []
     for receipt in receipts:
         item = _reference(receipt)
         if receipt.error is not None:
             log.warning("STOW-RS refused an instance: %s", receipt.error.code)
-            item["00081197"] = {"vr": "US", "Value": [receipt.error.dimse_status]}
-            failed.append(item)
+            reason = {"00081197": {"vr": "US", "Value": [receipt.error.dimse_status]}}
+            if receipt.sop_instance_uid:
+                failed.append(item | reason)
+            else:
+                others.append(reason)  # of which instance can't be said
             reasons.append(receipt.error)
             continue
         uids = (receipt.study_instance_uid, receipt.series_instance_uid)
@@ -217,7 +256,9 @@ def _response(receipts: Iterable[Receipt], root: str, media_type: str) -> Respon
         answer["00081198"] = {"vr": "SQ", "Value": failed}
     if stored:
         answer["00081199"] = {"vr": "SQ", "Value": stored}
-    status = 200 if not failed else 202 if stored else _status_of_failure(reasons)
+    if others:
+        answer["0008119A"] = {"vr": "SQ", "Value": others}
+    status = 200 if not reasons else 202 if stored else _status_of_failure(reasons)
     headers = {"Warning": ", ".join(_warnings(reasons))} if reasons else {}
     if media_type == xml.MEDIA_TYPE:
         return Response(xml.document(answer), status, headers, media_type)
@@ -241,5 +282,6 @@ def _reference(receipt: Receipt) -> dict[str, Any]:
 def _warnings(reasons: list[PacslabError]) -> list[str]:
     """The first few reasons in words: the response module has numbers only."""
     texts = dict.fromkeys(r.message.replace('"', "'") for r in reasons)
-    plain = (t.encode("ascii", "replace").decode() for t in texts)
+    # Parts of what was sent are quoted in it, and a header field takes no control characters.
+    plain = (re.sub(r"[^ -~]|\\", "?", text) for text in texts)
     return [f'299 pacslab "{text[:300]}"' for text in list(plain)[:3]]

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from pydicom.datadict import keyword_for_tag
 
+from pacslab.web.answers import creator_of
+
 MEDIA_TYPE: Final = "application/dicom+xml"
 _HEAD: Final = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -25,12 +27,18 @@ def document(header: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 
 def _attributes(header: Mapping[str, Mapping[str, Any]]) -> str:
-    return "".join(_attribute(tag, element) for tag, element in header.items())
+    return "".join(
+        _attribute(tag, element, header.get(creator_of(tag))) for tag, element in header.items()
+    )
 
 
-def _attribute(tag: str, element: Mapping[str, Any]) -> str:
+def _attribute(tag: str, element: Mapping[str, Any], creator: Mapping[str, Any] | None) -> str:
     keyword = keyword_for_tag(int(tag, 16))
     named = f" keyword={quoteattr(keyword)}" if keyword else ""
+    if creator is not None:
+        # The block is whatever was free in this file: the creator says whose it is (A.1.6).
+        named = f" privateCreator={quoteattr(_text(str((creator.get('Value') or [''])[0])))}"
+        tag = f"{tag[:4]}00{tag[6:]}"
     start = f'<DicomAttribute tag="{tag}" vr={quoteattr(element["vr"])}{named}'
     inside = _content(element)
     return f"{start}>{inside}</DicomAttribute>" if inside else f"{start}/>"

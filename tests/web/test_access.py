@@ -55,6 +55,42 @@ def test_health_is_free(webs: Callable[..., httpx.Client]) -> None:
     assert answer.json()["status"] == "ok"
 
 
+def test_health_answers_head(webs: Callable[..., httpx.Client]) -> None:
+    assert webs(token="sesame").head("/health").status_code == 200
+
+
+PREFLIGHT = {
+    "Origin": "https://ohif.example",
+    "Access-Control-Request-Method": "GET",
+    "Access-Control-Request-Headers": "authorization",
+}
+
+
+def test_other_origins_are_kept_out_unless_allowed(webs: Callable[..., httpx.Client]) -> None:
+    closed = webs(token="sesame")
+    assert closed.options("/dicom-web/studies", headers=PREFLIGHT).status_code == 401
+    known = {"Origin": "https://ohif.example", "Authorization": "Bearer sesame"}
+    assert (
+        "access-control-allow-origin" not in closed.get("/dicom-web/studies", headers=known).headers
+    )
+
+
+def test_allowed_origins_may_ask_with_the_token(webs: Callable[..., httpx.Client]) -> None:
+    web = webs(token="sesame", allowed_origins=frozenset({"https://ohif.example"}))
+    preflight = web.options("/dicom-web/studies", headers=PREFLIGHT)
+    assert preflight.status_code == 200
+    assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+    known = {"Origin": "https://ohif.example", "Authorization": "Bearer sesame"}
+    answer = web.get("/dicom-web/studies", headers=known)
+    assert answer.headers["access-control-allow-origin"] == "https://ohif.example"
+    assert "Warning" in answer.headers["access-control-expose-headers"]
+    assert web.get("/dicom-web/studies", headers={"Origin": known["Origin"]}).status_code == 401
+    other = {**known, "Origin": "https://evil.example"}
+    assert "access-control-allow-origin" not in web.get("/dicom-web/studies", headers=other).headers
+    refused = web.options("/dicom-web/studies", headers={**PREFLIGHT, "Origin": other["Origin"]})
+    assert refused.status_code == 400
+
+
 def test_a_refused_body_is_not_read(archive: Archive) -> None:
     async def unreadable() -> Any:
         raise AssertionError("the body was read")

@@ -6,6 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 from email import message_from_bytes
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -22,7 +24,7 @@ from pacslab.dicom.keywords import ATTRIBUTES, Level, returned_at
 from pacslab.web.app import create_app
 from pacslab.web.context import Context
 from tests.conftest import dicom_file
-from tests.making import instance, item
+from tests.making import instance, item, written
 from tests.servers import serving
 
 NATIVE = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
@@ -144,6 +146,53 @@ def test_includefield(web: httpx.Client, path: str, key: str, value: list[Any]) 
     assert get(web, path)[0][key]["Value"] == value
 
 
+@pytest.mark.parametrize("path", ["/studies", "/studies/1.1/series", "/studies/1.1/instances"])
+def test_private_elements_come_with_their_creator(tmp_path: Path, path: str) -> None:
+    with Archive(tmp_path / "a") as archive:
+        dataset = pydicom.dcmread(BytesIO(instance(StudyInstanceUID="1.1")))
+        inside = item(StudyID="x")
+        for target in (dataset, inside):
+            block = target.private_block(0x0009, "PACSLAB TEST", create=True)
+            block.add_new(0x01, "LO", "ours")
+            block.add_new(0x02, "LO", "not asked for")
+        dataset.RequestAttributesSequence = [inside]
+        archive.add(written(dataset))
+        with TestClient(create_app(Context(archive))) as web:
+            (found,) = get(web, f"{path}?includefield=00091001,00400275.00091001")
+            assert found["00091001"] == {"vr": "LO", "Value": ["ours"]}
+            assert found["00090010"] == {"vr": "LO", "Value": ["PACSLAB TEST"]}
+            assert "00091002" not in found
+            assert set(found["00400275"]["Value"][0]) == {"00090010", "00091001"}
+            answer = web.get(
+                f"/dicom-web{path}?includefield=00091001",
+                headers={"Accept": 'multipart/related; type="application/dicom+xml"'},
+            )
+    # PS3.19 A.1.6: the block number is left out, the creator says it
+    assert (
+        b'<DicomAttribute tag="00090001" vr="LO" privateCreator="PACSLAB TEST">' in answer.content
+    )
+
+
+def test_includefield_when_an_instance_has_just_been_removed(
+    web: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Archive.first_headers
+
+    def without_the_first(self: Archive, *asked: Any) -> Iterator[Any]:
+        yield from islice(found(self, *asked), 1, None)
+
+    monkeypatch.setattr(Archive, "first_headers", without_the_first)
+    first, second, *_ = get(web, "/studies?includefield=HighBit")
+    assert "00280102" not in first
+    assert second["00280102"]["Value"] == [11]
+
+
+def test_nobody_can_write_the_boundary_into_an_answer(web: httpx.Client) -> None:
+    kind = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+    limits = {web.get("/dicom-web/studies", headers=kind).headers["content-type"] for _ in "12"}
+    assert len(limits) == 2
+
+
 def test_bulk_data_of_whole_headers_has_absolute_addresses(web: httpx.Client) -> None:
     (image, *_) = get(web, "/studies/1.1/series/1.1.1/instances?includefield=all")
     assert image["7FE00010"]["BulkDataURI"] == (
@@ -188,6 +237,9 @@ def test_what_ohif_asks_all_at_once(web: httpx.Client) -> None:
         ("StudyInstanceUID=1.x", "isn't a UID"),
         ("includefield=Nonsense", "no DICOM keyword"),
         ("PatientID=a&PatientID=b", "given twice"),
+        ("limit=1&limit=2", "given twice"),
+        ("RequestAttributesSequence.RequestedProcedureID=x", "includefield returns it"),
+        ("00400275.Nonsense=x", "'Nonsense' is no DICOM keyword"),
         ("00990010=x", "isn't indexed"),
     ],
 )

@@ -17,6 +17,8 @@ import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEG2000Lossless
 
 from pacslab.archive import Archive
 from pacslab.archive.files import Files
@@ -63,9 +65,11 @@ def test_some_stored_is_202_with_the_reason_for_each_of_the_others(
                      PatientID="Q")  # fmt: skip
     answer = post(web, instance(), b"this is no DICOM file", other)
     assert answer.status_code == 202
-    failed = answer.json()["00081198"]["Value"]
-    assert [f["00081197"]["Value"][0] for f in failed] == [0xC000, 0x0111]
-    assert failed[1]["00081155"]["Value"] == ["1.2.3"]
+    (failed,) = answer.json()["00081198"]["Value"]
+    assert failed["00081197"]["Value"] == [0x0111]
+    assert failed["00081155"]["Value"] == ["1.2.3"]
+    (unnamed,) = answer.json()["0008119A"]["Value"]  # Other Failures: no instance to name
+    assert unnamed == {"00081197": {"vr": "US", "Value": [0xC000]}}
     assert "other content" in answer.headers["warning"]
     assert archive.counts()["instances"] == 2
     assert len(list(archive.quarantined())) == 2
@@ -84,6 +88,8 @@ def test_instances_of_another_study_fail(web: httpx.Client, archive: Archive) ->
     assert answer.status_code == 202
     (failed,) = answer.json()["00081198"]["Value"]
     assert failed["00081197"]["Value"] == [0xA900]
+    assert failed["00081155"]["Value"] == [read(other).sop_instance_uid]
+    assert failed["00081150"]["Value"] == [read(other).sop_class_uid]
     assert answer.json()["00081190"]["Value"][0].endswith("/dicom-web/studies/1.7")
     assert archive.counts()["instances"] == 1
 
@@ -164,10 +170,47 @@ def test_dicom_json_with_bulk_data(web: httpx.Client, archive: Archive) -> None:
     answer = web.post("/dicom-web/studies", content=missing, headers={"Content-Type": kind})
     assert answer.status_code == 409
     assert "Content-Location" in answer.headers["warning"]
-    for broken in (b"[{", b"[1]"):
+    for broken, status in (
+        (b"[{", 400), (b"[1]", 400), (b'[{"7FE00010": [1]}]', 409), (b'[{"00080018": 5}]', 409),
+        (b'[{"00080018": {"vr": "UI", "BulkDataURI": "\\u0000\\u001b\\\\\\u20ac"}}]', 409),
+    ):  # fmt: skip
         text = b"--XX\r\nContent-Type: application/dicom+json\r\n\r\n" + broken + b"\r\n--XX--"
         answer = web.post("/dicom-web/studies", content=text, headers={"Content-Type": kind})
-        assert answer.status_code == 400
+        assert answer.status_code == status, (broken, answer.text)
+        assert answer.headers.get("warning", "").isprintable()
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("already", [True, False])
+def test_dicom_json_with_compressed_frames(
+    web: httpx.Client, archive: Archive, named: bool, already: bool
+) -> None:
+    """Frames as bare codestreams, a part each, or encapsulated by the sender."""
+    original = pydicom.dcmread(dicom_file("JPEG2000.dcm"))
+    frames = list(generate_frames(original.PixelData))
+    original.NumberOfFrames = 2
+    frames *= 2
+    told = original.to_json_dict()
+    told["7FE00010"] = {"vr": "OB", "BulkDataURI": "px"}
+    syntax = JPEG2000Lossless if not named else original.file_meta.TransferSyntaxUID
+    kind = b"image/jp2" + (f"; transfer-syntax={syntax}".encode() if named else b"")
+    parts = [encapsulate(frames)] if already else frames
+    body = b"--XX\r\nContent-Type: application/dicom+json\r\n\r\n" + json.dumps(told).encode()
+    for part in parts:
+        body += b"\r\n--XX\r\nContent-Type: " + kind + b"\r\nContent-Location: px\r\n\r\n" + part
+    answer = web.post(
+        "/dicom-web/studies",
+        content=body + b"\r\n--XX--",
+        headers={"Content-Type": 'multipart/related; type="application/dicom+json"; boundary=XX'},
+    )
+    assert answer.status_code == 200, answer.headers["warning"]
+    (stored,) = archive.instances()
+    again = pydicom.dcmread(stored.path)
+    assert again.file_meta.TransferSyntaxUID == syntax
+    # A fragment is padded to an even length
+    assert [f.rstrip(b"\0") for f in generate_frames(again.PixelData, number_of_frames=2)] == [
+        f.rstrip(b"\0") for f in frames
+    ]
 
 
 def _uri(element: Any) -> str:
