@@ -6,6 +6,7 @@ A test fails when a page isn't what this would write.
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,7 +23,15 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "schema.md": schema.markdown(),
         operations: _between(text, "settings", _settings()),
+        DOCS / "conformance.md": _conformance(),
     }
+
+
+def _conformance() -> str:
+    text = (DOCS / "conformance.md").read_text("utf-8")
+    for name, table in runpy.run_path(str(DOCS / "tables.py"))["TABLES"].items():
+        text = _between(text, name, table())
+    return text
 
 
 def _settings() -> str:
@@ -38,9 +47,9 @@ def _settings() -> str:
 
 
 def _between(text: str, name: str, inside: str) -> str:
-    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+    pattern = rf"(<!-- {name} -->\n).*?(\n?<!-- /{name} -->)"
     assert re.search(pattern, text, re.DOTALL), f"no place for {name}"
-    return re.sub(pattern, lambda m: m[1] + inside + m[2], text, flags=re.DOTALL)
+    return re.sub(pattern, lambda m: m[1] + inside + "\n" + m[2].lstrip(), text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
