@@ -16,8 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from pacslab.dicom.instance import Buffer
 from pacslab.errors import UsageError
 
-_IN_MEMORY: Final = 4 << 20  # bytes; a longer part goes to disk
-_PIECE: Final = 1 << 20  # bytes written at once
+_IN_MEMORY: Final = 4 << 20  # bytes; a longer part goes to disk, in pieces of as much
 _HEADERS: Final = 16 << 10  # bytes that the header fields of a part may have
 _PREAMBLE: Final = 64 << 10  # bytes before the first part
 
@@ -87,7 +86,7 @@ class _Sink:
         """The next bytes; to disk in large pieces and by a thread, since a disk may be slow."""
         self._held += data
         self.size += len(data)
-        if len(self._held) > (_IN_MEMORY if self._file is None else _PIECE):
+        if len(self._held) > _IN_MEMORY:
             await run_in_threadpool(self._write)
 
     async def buffer(self) -> Buffer:
