@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, create_engine, event, insert
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert
 from sqlalchemy.exc import DatabaseError
 
 from pacslab.archive import schema, statements
@@ -24,6 +24,7 @@ from pacslab.errors import (
 )
 
 _BUSY_SECONDS: Final = 60
+_CONNECTIONS: Final = 64
 _PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     # FULL: a commit that was answered survives a power cut, not only a crash of the process.
@@ -65,6 +66,12 @@ class Database:
             revision = _revision(connection) + 1
             yield connection, revision
             statements.SET_STATE.run(connection, {"name": "revision", "value": str(revision)})
+
+    @property
+    def idle(self) -> bool:
+        """Whether a reader's connection can be had without waiting for one to be given back."""
+        pool = self._reader.pool
+        return not isinstance(pool, QueuePool) or pool.checkedout() < _CONNECTIONS // 2
 
     def close(self) -> None:
         """Close every connection."""
@@ -114,7 +121,7 @@ def _engine(path: Path, begin: str) -> Engine:
         f"sqlite:///{path}",
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         pool_size=4,
-        max_overflow=60,
+        max_overflow=_CONNECTIONS - 4,
     )
 
     @event.listens_for(engine, "connect")

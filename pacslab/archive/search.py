@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -42,6 +42,7 @@ _PATIENT_COUNTS: Final = {
     "NumberOfPatientRelatedSeries": func.sum(_STUDIES.c.NumberOfStudyRelatedSeries),
     "NumberOfPatientRelatedInstances": func.sum(_STUDIES.c.NumberOfStudyRelatedInstances),
 }
+_OF_STUDY: Final = "StudyInstanceUID"
 _KEY_COLUMNS: Final = {
     Level.STUDY: _STUDIES.c.StudyInstanceUID,
     Level.SERIES: _SERIES.c.SeriesInstanceUID,
@@ -92,6 +93,21 @@ def fields_of(level: Level) -> list[Attribute]:
 
 def _entities(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
     level = query.level
+    conditions = [_condition(match, level) for match in query.matches]
+    above = frozenset(
+        m.attribute.level
+        for m in query.matches
+        if m.attribute.level.depth < level.depth and m.attribute.keyword != _OF_STUDY
+    )
+    return _answering(level, tuple(wanted), above).where(*conditions)
+
+
+@lru_cache(maxsize=256)
+def _answering(level: Level, wanted: tuple[Attribute, ...], above: frozenset[Level]) -> Select[Any]:
+    """The statement without its conditions; to make it takes longer than to run it.
+
+    ``above`` are the levels that the conditions need besides.
+    """
     keys = {
         above.unique_key: _TABLES[level].c[above.unique_key]
         for above in (Level.STUDY, Level.SERIES, Level.IMAGE)
@@ -99,14 +115,10 @@ def _entities(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
     }
     chosen = {a.keyword: a for a in wanted if a.level.depth <= level.depth}
     columns = keys | {k: _output(a, level) for k, a in chosen.items() if k not in keys}
-    conditions = [_condition(match, level) for match in query.matches]
-    used = {a.level for a in chosen.values()} | {
-        m.attribute.level for m in query.matches if m.attribute.level.depth < level.depth
-    }
+    used = {a.level for k, a in chosen.items() if k not in keys} | above
     return (
         select(*(column.label(name) for name, column in columns.items()))
         .select_from(_source(level, used))
-        .where(*conditions)
         .order_by(_KEY_COLUMNS[level])
     )
 
@@ -157,9 +169,17 @@ def _collected(column: ColumnElement[Any], source: Any, level: Level) -> ColumnE
     below = source.alias()
     value = below.c[column.name]
     study = _TABLES[level].c.StudyInstanceUID
+    here = below.c.StudyInstanceUID == study
+    if source is _INSTANCES:  # which has an index of its series only
+        of_study = _SERIES.alias()
+        here = below.c.SeriesInstanceUID.in_(
+            select(of_study.c.SeriesInstanceUID)
+            .where(of_study.c.StudyInstanceUID == study)
+            .correlate(_TABLES[level])
+        )
     distinct = (
         select(value.label("v"))
-        .where(below.c.StudyInstanceUID == study, value.is_not(None))
+        .where(here, value.is_not(None))
         .distinct()
         .order_by(value)
         .correlate(_TABLES[level])
@@ -177,6 +197,12 @@ def _condition(match: Match, level: Level) -> ColumnElement[bool]:
         return _below(Match(ATTRIBUTES[inner], match.kind, match.values), level)
     if attribute.level.depth > level.depth:
         return _below(match, level)
+    if attribute.keyword == _OF_STUDY and level is Level.IMAGE:
+        return _INSTANCES.c.SeriesInstanceUID.in_(
+            select(_SERIES.c.SeriesInstanceUID).where(_compare(match, _SERIES.c.StudyInstanceUID))
+        )  # an index leads from a study to its series and on to their instances
+    if attribute.keyword == _OF_STUDY and level is Level.SERIES:
+        return _compare(match, _SERIES.c.StudyInstanceUID)
     return _compare(match, _output(attribute, level))
 
 
@@ -191,11 +217,15 @@ def _below(match: Match, level: Level) -> ColumnElement[bool]:
     name = match.attribute.keyword
     name = "TransferSyntaxUID" if name == "AvailableTransferSyntaxUID" else name
     outer = _TABLES[level].c[key]
-    return (
-        exists()
-        .where(source.c[key] == outer, _compare(match, source.c[name]))
-        .correlate(_TABLES[level])
-    )
+    here = source.c[key] == outer
+    if key == _OF_STUDY and "SOPInstanceUID" in source.c:
+        of_study = _SERIES.alias()
+        here = source.c.SeriesInstanceUID.in_(
+            select(of_study.c.SeriesInstanceUID)
+            .where(of_study.c.StudyInstanceUID == outer)
+            .correlate(_TABLES[level])
+        )
+    return exists().where(here, _compare(match, source.c[name])).correlate(_TABLES[level])
 
 
 def _compare(match: Match, column: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -28,7 +28,7 @@ class Level(StrEnum):
     @property
     def depth(self) -> int:
         """0 for the patient, 3 for the SOP instance."""
-        return list(Level).index(self)
+        return _DEPTHS[self]
 
     @property
     def unique_key(self) -> str:
@@ -42,6 +42,8 @@ _UNIQUE_KEYS: Final = {
     Level.SERIES: "SeriesInstanceUID",
     Level.IMAGE: "SOPInstanceUID",
 }
+
+_DEPTHS: Final = {level: depth for depth, level in enumerate(Level)}
 
 _INTEGERS: Final = frozenset({"IS", "US", "UL", "SS", "SL", "UV", "SV"})
 _REALS: Final = frozenset({"DS", "FD", "FL"})

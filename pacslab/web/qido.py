@@ -106,8 +106,14 @@ async def _answer(
     offer = wishes(accepted(request), _OFFERS)[0].offer
     search = parse(request.query_params.multi_items(), level, study, series)
     archive = context(request).archive
+    root = base_url(request)
+    if not (search.paths or search.whole):
+        few = archive.few(search.query, search.fields)
+        if few is not None:
+            return _found(archive, search, root, offer, iter(few))
+    rows = archive.search(search.query, search.fields)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_SEARCHING, _found, archive, search, base_url(request), offer)
+    return await loop.run_in_executor(_SEARCHING, _found, archive, search, root, offer, rows)
 
 
 def parse(
@@ -207,9 +213,10 @@ def _tag(part: str, name: str) -> str:
     return f"{tag:08X}"
 
 
-def _found(archive: Archive, search: Search, root: str, offer: Offer) -> Response:
+def _found(
+    archive: Archive, search: Search, root: str, offer: Offer, rows: Iterator[dict[str, Any]]
+) -> Response:
     query = search.query
-    rows = archive.search(query, search.fields)
     first = list(islice(rows, _AT_ONCE))
     warnings = list(search.warnings)
     if query.limit is not None and len(first) == min(query.limit, _AT_ONCE):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from pacslab.archive import Archive
-from pacslab.dicom.keywords import ATTRIBUTES
+from pacslab.archive import Archive, schema, search
+from pacslab.archive.archive import _narrowed as narrowed
+from pacslab.dicom.keywords import ATTRIBUTES, Attribute
 from pacslab.dicom.matching import Query
 from tests.making import instance
 
@@ -161,3 +164,61 @@ def test_only_the_fields_wanted_and_the_unique_keys_come_back(archive: Archive) 
 def test_instances_come_in_the_order_of_their_numbers(archive: Archive) -> None:
     found = [s.sop_instance_uid for s in archive.instances("1.2")]
     assert found == ["1.2.1.2", "1.2.1.1", "1.2.2.2", "1.2.2.1"]
+
+
+def test_what_an_index_tells_to_be_few(archive: Archive) -> None:
+    assert archive.few(Query.build("STUDY", {"PatientID": "A"})) == list(
+        archive.search(Query.build("STUDY", {"PatientID": "A"}))
+    )
+    assert archive.few(Query.build("STUDY", {"PatientID": "nobody"})) == []
+    for level, keys in (
+        ("STUDY", {}),
+        ("STUDY", {"PatientID": "A*"}),
+        ("STUDY", {"PatientID": ["A", "B"]}),
+        ("STUDY", {"StudyDescription": "ct head"}),
+        ("STUDY", {"PatientID": "A", "StudyDescription": "ct head"}),
+        ("SERIES", {"PatientID": "A"}),
+    ):
+        assert archive.few(Query.build(level, keys)) is None
+
+
+def test_many_are_not_few_and_nobody_waits_for_a_connection(tmp_path: Path) -> None:
+    with Archive(tmp_path / "a") as archive, ExitStack() as readers:
+        archive.add_many(instance(StudyInstanceUID=f"1.{i}", PatientID="anon") for i in range(51))
+        archive.add(instance(StudyInstanceUID="2.1", PatientID="one"))
+        assert archive.few(Query.build("STUDY", {"PatientID": "anon"})) is None
+        one = Query.build("STUDY", {"PatientID": "one"})
+        assert archive.few(one) == list(archive.search(one))
+        for _ in range(40):
+            readers.enter_context(archive.database.reading())
+        assert archive.few(one) is None
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "fields"),
+    [
+        ("IMAGE", {"StudyInstanceUID": "1.1"}, None),
+        ("SERIES", {"StudyInstanceUID": "1.1"}, []),
+        ("STUDY", {"StudyInstanceUID": "1.1"}, None),
+        ("STUDY", {"StudyInstanceUID": "1.1", "InstanceNumber": "1"}, []),
+    ],
+)
+def test_a_study_is_found_without_a_scan(
+    archive: Archive, level: str, keys: dict[str, str], fields: list[Attribute] | None
+) -> None:
+    query = Query.build(level, keys)
+    wanted = search.fields_of(query.level) if fields is None else fields
+    with archive.database.reading() as connection:
+        text = search._entities(query, wanted).compile(
+            connection, compile_kwargs={"literal_binds": True}
+        )
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert not [step for step in plan if step.startswith("SCAN instances")], plan
+
+
+def test_the_instances_of_a_study_are_found_without_a_scan(archive: Archive) -> None:
+    statement = narrowed(select(schema.instances.c.id), "1.1", None, None)
+    with archive.database.reading() as connection:
+        text = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    assert not [step for step in plan if step.startswith("SCAN instances")], plan
