@@ -97,21 +97,22 @@ def test_10_5_3_2_the_referenced_sop_sequence_says_what_is_stored_and_where(
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "reason", "sequence"),
     [
-        (b"no DICOM", 0xC000),
-        (instance(SOPInstanceUID="1.x"), 0xC000),
-        (instance(StudyInstanceUID="1.2"), 0xA900),
-        (instance(**OF_11, SOPInstanceUID="1.1.1.1", PatientID="other"), 0x0111),
+        # Of what has no SOP Instance UID it is said in the Other Failures Sequence
+        (b"no DICOM", 0xC000, "0008119A"),
+        (instance(SOPInstanceUID="1.x"), 0xC000, "0008119A"),
+        (instance(StudyInstanceUID="1.2"), 0xA900, "00081198"),
+        (instance(**OF_11, SOPInstanceUID="1.1.1.1", PatientID="other"), 0x0111, "00081198"),
     ],
     ids=["not-dicom", "invalid-uid", "another-study", "other-content"],
 )
 def test_10_5_3_2_the_failed_sop_sequence_says_why(
-    web: httpx.Client, data: bytes, reason: int
+    web: httpx.Client, data: bytes, reason: int, sequence: str
 ) -> None:
     stored = instance(**OF_11, SOPInstanceUID="1.1.1.1")
     answer = post(web, stored, data, path="studies/1.1")
-    (failed,) = answer.json()["00081198"]["Value"]
+    (failed,) = answer.json()[sequence]["Value"]
     assert failed["00081197"] == {"vr": "US", "Value": [reason]}
     assert answer.headers["warning"].startswith("299 pacslab")
 
