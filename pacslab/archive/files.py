@@ -19,6 +19,7 @@ from pacslab.errors import OutOfResourcesError, PacslabError
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _MAP_FROM: Final = 1 << 20  # bytes from which a file is mapped instead of read
+_PIECE: Final = 4 << 20  # bytes written at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +168,4 @@ def no_room(error: OSError, where: Path) -> PacslabError:
 def _write_all(descriptor: int, part: bytes | memoryview) -> None:
     view = memoryview(part)
     while view:
-        view = view[os.write(descriptor, view[: 1 << 26]) :]
+        view = view[os.write(descriptor, view[:_PIECE]) :]

@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect
 
 from pacslab.archive import Archive, Receipt, Status
 from pacslab.dicom.instance import Buffer, read
+from pacslab.dicom.uids import is_uid
 from pacslab.errors import (
     NotDicomError,
     OutOfResourcesError,
@@ -31,6 +32,7 @@ from pacslab.web import xml
 from pacslab.web.context import ROOT, base_url, context
 from pacslab.web.multipart import Part, boundary, parameters, parts, whole
 from pacslab.web.negotiation import COMPRESSED, Offer, accepted, wishes
+from pacslab.web.problems import problem
 from pacslab.web.routing import QuickRoute, StudyUID, instance_url
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,9 @@ router = APIRouter(prefix=ROOT, route_class=QuickRoute, tags=["STOW-RS"])
 
 DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"
-_TAKEN: Final = (
-    f'send multipart/related; type="{DICOM}", multipart/related; type="{DICOM_JSON}", or {DICOM}'
-)
+_ANY: Final = f'multipart/related; type="{DICOM}", multipart/related; type="{DICOM_JSON}", {DICOM}'
+_TAKEN: Final = f"send one of {_ANY}"
+_ACCEPT_POST: Final = {"Accept-Post": _ANY}  # W3C Linked Data Platform 7.1
 _OFFERS: Final = (Offer(DICOM_JSON), Offer("application/json"), Offer(xml.MEDIA_TYPE))
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 _BATCH: Final = 64
@@ -98,10 +100,10 @@ async def _store(request: Request, study: str | None) -> Response:
     directory = archive.files.incoming
     try:
         if kind == DICOM:
-            await done.add(await whole(request.stream(), directory))
+            if data := await whole(request.stream(), directory):
+                await done.add(data)
         elif kind == "multipart/related":
-            limit = boundary(content_type)
-            found = parts(request.stream(), limit, directory)
+            found = parts(request.stream(), boundary(content_type), directory)
             inner = parameters(content_type).get("type", DICOM).lower()
             if inner == DICOM:
                 await _take_files(found, done)
@@ -111,6 +113,8 @@ async def _store(request: Request, study: str | None) -> Response:
                 raise UnsupportedMediaTypeError(f"{inner} can't be stored: {_TAKEN}")
         else:
             raise UnsupportedMediaTypeError(f"{kind or 'no Content-Type'}: {_TAKEN}")
+    except UnsupportedMediaTypeError as error:
+        return problem(error.http_status, error.message, error.code, _ACCEPT_POST)
     except ClientDisconnect:
         log.info("STOW-RS: the sender went away before the end of its body")
         raise UsageError("the body breaks off: send it again as a whole") from None
@@ -163,9 +167,18 @@ async def _take_json(found: AsyncIterator[Part], done: _Stored) -> None:
         try:
             data = await run_in_threadpool(_file, header, bulk)
         except PacslabError as error:
-            done.receipts.append(Receipt(Status.REFUSED, error=error))
+            uid, sop_class = _uid(header, "00080018"), _uid(header, "00080016")
+            done.receipts.append(Receipt(Status.REFUSED, "", "", uid, sop_class, error))
         else:
             await done.add(data)
+
+
+def _uid(header: Mapping[str, Any], tag: str) -> str:
+    """A UID of a data set that may be malformed; empty where there is none to read."""
+    match header.get(tag):
+        case {"Value": [str(uid), *_]} if is_uid(uid):
+            return uid
+    return ""
 
 
 def _data_sets(part: Part) -> list[dict[str, Any]]:
@@ -246,9 +259,8 @@ def _response(receipts: Iterable[Receipt], root: str, media_type: str) -> Respon
             continue
         uids = (receipt.study_instance_uid, receipt.series_instance_uid)
         url = instance_url(root, *uids, receipt.sop_instance_uid)
-        item["00081190"] = {"vr": "UR", "Value": [url]}
         studies.add(receipt.study_instance_uid)
-        stored.append(item)
+        stored.append(item | {"00081190": {"vr": "UR", "Value": [url]}})
     answer: dict[str, Any] = {}
     if len(studies) == 1:
         answer["00081190"] = {"vr": "UR", "Value": [f"{root}/studies/{studies.pop()}"]}
@@ -260,6 +272,7 @@ def _response(receipts: Iterable[Receipt], root: str, media_type: str) -> Respon
         answer["0008119A"] = {"vr": "SQ", "Value": others}
     status = 200 if not reasons else 202 if stored else _status_of_failure(reasons)
     headers = {"Warning": ", ".join(_warnings(reasons))} if reasons else {}
+    headers |= _ACCEPT_POST if status == UnsupportedMediaTypeError.http_status else {}
     if media_type == xml.MEDIA_TYPE:
         return Response(xml.document(answer), status, headers, media_type)
     body = json.dumps(answer, separators=(",", ":"))
@@ -267,10 +280,9 @@ def _response(receipts: Iterable[Receipt], root: str, media_type: str) -> Respon
 
 
 def _status_of_failure(reasons: list[PacslabError]) -> int:
-    if all(isinstance(r, OutOfResourcesError) for r in reasons):
-        return OutOfResourcesError.http_status
-    if all(isinstance(r, UnsupportedMediaTypeError) for r in reasons):
-        return UnsupportedMediaTypeError.http_status
+    for kind in (OutOfResourcesError, UnsupportedMediaTypeError):
+        if all(isinstance(r, kind) for r in reasons):
+            return kind.http_status
     return 409
 
 

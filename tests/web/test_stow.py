@@ -103,21 +103,25 @@ def test_instances_of_another_study_fail(web: httpx.Client, archive: Archive) ->
         ("multipart/related; type=application/dicom", joined([b"x"]), 400),
         ("multipart/related; type=application/dicom; boundary=XX", b"no multipart", 400),
         ("multipart/related; type=application/dicom; boundary=XX", b"--XX--\r\n", 400),
-        ("application/dicom", b"", 409),
+        ("application/dicom", b"", 400),
     ],
 )
 def test_bodies_that_cannot_be_meant(
-    web: httpx.Client, content_type: str, body: bytes, status: int
+    web: httpx.Client, archive: Archive, content_type: str, body: bytes, status: int
 ) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     answer = web.post("/dicom-web/studies", content=body, headers=headers)
     assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert ("application/dicom+json" in answer.headers.get("accept-post", "")) == (status == 415)
+    assert list(archive.quarantined()) == []
 
 
 def test_parts_of_another_kind_fail(web: httpx.Client) -> None:
     body = joined([b"x"]).replace(b"application/dicom", b"image/png")
     answer = web.post("/dicom-web/studies", content=body, headers=MULTIPART)
     assert answer.status_code == 415
+    assert "application/dicom" in answer.headers["accept-post"]
 
 
 def test_what_came_whole_before_the_body_broke_off_is_stored(
@@ -170,6 +174,9 @@ def test_dicom_json_with_bulk_data(web: httpx.Client, archive: Archive) -> None:
     answer = web.post("/dicom-web/studies", content=missing, headers={"Content-Type": kind})
     assert answer.status_code == 409
     assert "Content-Location" in answer.headers["warning"]
+    (failed,) = answer.json()["00081198"]["Value"]  # its UIDs could be read: it is named
+    assert failed["00081155"]["Value"] == [original.SOPInstanceUID]
+    assert failed["00081150"]["Value"] == [original.SOPClassUID]
     for broken, status in (
         (b"[{", 400), (b"[1]", 400), (b'[{"7FE00010": [1]}]', 409), (b'[{"00080018": 5}]', 409),
         (b'[{"00080018": {"vr": "UI", "BulkDataURI": "\\u0000\\u001b\\\\\\u20ac"}}]', 409),
