@@ -49,9 +49,11 @@ _INTEGERS: Final = frozenset({"IS", "US", "UL", "SS", "SL", "UV", "SV"})
 _REALS: Final = frozenset({"DS", "FD", "FL"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribute:
     """One indexed attribute: its keyword (PS3.6), the level it belongs to, and its uses.
+
+    There is one object of each, so that they are compared and hashed as such, which is quick.
 
     ``returned``: QIDO-RS and C-FIND give it back unasked at its level. ``fast``: it has an SQL
     index of its own. ``computed``: counted or collected from the levels below when asked for.
