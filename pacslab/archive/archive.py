@@ -171,12 +171,12 @@ class Archive:
         ``fields`` are the attributes wanted; None means all of the level and those above. Columns
         of several values hold them joined by a backslash.
         """
-        with self.database.reading() as connection:
+        with self.database.asking() as connection:
             yield from search.rows(connection, query, fields)
 
     def count(self, query: Query) -> int:
         """How many entities match, whatever the query's limit and offset."""
-        with self.database.reading() as connection:
+        with self.database.asking() as connection:
             return search.count(connection, query)
 
     def counts(self) -> dict[str, int]:
@@ -317,7 +317,7 @@ class Archive:
             low = beginning[1] if beginning else ""
         if more is None or not low:
             return None
-        with self.database.reading() as connection:
+        with self.database.asking() as connection:
             if more.value(connection, {"low": low, "high": low + search.LAST}) is not None:
                 return None
             return list(search.rows(connection, query, fields))
