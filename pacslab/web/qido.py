@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,9 +44,9 @@ _OFFERS: Final = (
     Offer("application/json"),
     Offer(xml.MEDIA_TYPE, multipart=True),
 )
-# Starlette's thread pool takes as long to begin as most searches take; more threads than a few
-# would wait for each other.
-_SEARCHING: Final = ThreadPoolExecutor(4, "search")
+# Starlette's thread pool takes as long to begin as most searches take; more threads than there are
+# cores would wait for each other.
+_SEARCHING: Final = ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), "search")
 _AT_ONCE: Final = 200  # results from which an answer is streamed
 _HEADERS: Final = 50  # headers that are looked up at once
 _PATHS: Final = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
