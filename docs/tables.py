@@ -10,7 +10,7 @@ from pacslab import errors
 from pacslab.archive.search import fields_of
 from pacslab.dicom import matching
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from pacslab.dicom.keywords import Attribute, Level, at, returned_at
+from pacslab.dicom.keywords import Attribute, Level, at, returned_at, returned_if_there
 from pacslab.dicom.rendering import MEDIA_TYPES
 from pacslab.dicom.transcode import LOSSY, NATIVE, TARGETS
 from pacslab.network import contexts, listener, store
@@ -142,10 +142,10 @@ def match_keys() -> str:
             returned = returned_at(level)
             for a in fields_of(level):
                 if a.level in own:
-                    tag = f"({a.json_key[:4]},{a.json_key[4:]})"
                     always = "always" if a in returned else "when asked"
+                    always = "where there is one" if a in returned_if_there(level) else always
                     name = "instance" if level is Level.IMAGE else level.lower()
-                    yield name, a.keyword, tag, a.vr, kinds(a), always
+                    yield name, a.path, a.shown_tag, a.vr, kinds(a), always
 
     counts = ", ".join(f"{len(at(level))} of the {level.lower()}" for level in Level)
     head = "level | attribute | tag | VR | matching | returned"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from sqlalchemy import Select, bindparam, func, literal_column, select
+from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, literal_column, select
 
 from pacslab.archive import care, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
@@ -33,14 +34,21 @@ INDEX: Final = "index.sqlite"
 _OURS: Final = frozenset({INDEX, "files", "incoming", "quarantine", "server.json"})
 
 
+def _more_than_few(condition: ColumnElement[bool]) -> Prepared:
+    one: ColumnElement[int] = literal_column("1")
+    return Prepared(select(one).where(condition).limit(one).offset(literal_column("50")))
+
+
+_STUDIES: Final = schema.studies.c
+_LOW: Final[BindParameter[str]] = bindparam("low")
+_HIGH: Final[BindParameter[str]] = bindparam("high")
 _MORE_THAN_FEW: Final = {
-    ATTRIBUTES[keyword]: Prepared(
-        select(literal_column("1"))
-        .where(schema.studies.c[keyword] == bindparam("value"))
-        .limit(literal_column("1"))
-        .offset(literal_column("50"))
-    )
+    (ATTRIBUTES[keyword], Kind.SINGLE): _more_than_few(_STUDIES[keyword] == _LOW)
     for keyword in ("StudyInstanceUID", "PatientID", "AccessionNumber")
+} | {
+    (ATTRIBUTES["StudyDescription"], Kind.WILDCARD): _more_than_few(
+        _STUDIES.StudyDescription.between(_LOW, _HIGH)
+    )
 }
 
 
@@ -163,12 +171,12 @@ class Archive:
         ``fields`` are the attributes wanted; None means all of the level and those above. Columns
         of several values hold them joined by a backslash.
         """
-        with self.database.reading() as connection:
+        with self.database.asking() as connection:
             yield from search.rows(connection, query, fields)
 
     def count(self, query: Query) -> int:
         """How many entities match, whatever the query's limit and offset."""
-        with self.database.reading() as connection:
+        with self.database.asking() as connection:
             return search.count(connection, query)
 
     def counts(self) -> dict[str, int]:
@@ -301,11 +309,16 @@ class Archive:
         if query.level is not Level.STUDY or len(query.matches) != 1 or not self.database.idle:
             return None
         (match,) = query.matches
-        if match.kind is not Kind.SINGLE or match.attribute not in _MORE_THAN_FEW:
+        more = _MORE_THAN_FEW.get((match.attribute, match.kind))
+        low = match.values[0] if match.values else ""
+        if match.kind is Kind.WILDCARD:
+            # Only of a pattern that is a beginning does an index tell how many it finds
+            beginning = re.fullmatch(r"([^*?]+)\*", low)
+            low = beginning[1] if beginning else ""
+        if more is None or not low:
             return None
-        more = _MORE_THAN_FEW[match.attribute]
-        with self.database.reading() as connection:
-            if more.value(connection, {"value": match.values[0]}) is not None:
+        with self.database.asking() as connection:
+            if more.value(connection, {"low": low, "high": low + search.LAST}) is not None:
                 return None
             return list(search.rows(connection, query, fields))
 

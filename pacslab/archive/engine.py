@@ -57,6 +57,15 @@ class Database:
             yield connection
 
     @contextmanager
+    def asking(self) -> Iterator[Connection]:
+        """A connection for prepared statements, each of which sees one state: it is quicker.
+
+        No transaction is begun, and none has to be ended.
+        """
+        with _translated(self.path), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
     def writing(self) -> Iterator[tuple[Connection, int]]:
         """One transaction and its revision; committed at the end, undone on any error.
 

@@ -56,8 +56,8 @@ def _attributes(level: Level) -> Iterator[Column[object]]:
 
 def _describe(attribute: Attribute) -> str:
     several = ", values joined by a backslash" if attribute.multiple else ""
-    key = attribute.json_key
-    return f"{attribute.description} ({key[:4]},{key[4:]}) {attribute.vr}{several}"
+    several += f", of the first item of {attribute.sequence}" if attribute.sequence else ""
+    return f"{attribute.description} {attribute.shown_tag} {attribute.vr}{several}"
 
 
 def _changed() -> Column[int]:

@@ -1,27 +1,35 @@
-"""The index's reading side: a :class:`Query` compiled to SQL with every value bound."""
+"""The index's reading side: a :class:`Query` compiled to SQL with every value bound.
+
+To make and compile a statement takes twenty times as long as to run it. Queries that differ in
+their values only have the same text, so that it is kept; :func:`_bound` says what is put into it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from functools import lru_cache, reduce
 from typing import Any, Final
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
     Select,
     and_,
+    bindparam,
     exists,
     false,
     func,
-    literal,
     literal_column,
     or_,
     select,
 )
 
 from pacslab.archive import schema
+from pacslab.archive.statements import Prepared
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level
 from pacslab.dicom.matching import Kind, Match, Query
 
@@ -43,6 +51,12 @@ _PATIENT_COUNTS: Final = {
     "NumberOfPatientRelatedInstances": func.sum(_STUDIES.c.NumberOfStudyRelatedInstances),
 }
 _OF_STUDY: Final = "StudyInstanceUID"
+_BACKSLASH: Final[ColumnElement[str]] = literal_column("'\\'")
+LAST: Final = "\U0010ffff"
+"""Sorts behind every other character."""
+
+_Parameters = Sequence[BindParameter[Any]]
+_GROUPS: Final = 4  # parameters of a person name: the whole, and each place of a component group
 _KEY_COLUMNS: Final = {
     Level.STUDY: _STUDIES.c.StudyInstanceUID,
     Level.SERIES: _SERIES.c.SeriesInstanceUID,
@@ -59,26 +73,16 @@ def rows(
     The unique keys of the level and those above are always among them. Ordered by the level's
     unique key, so that ``offset`` pages without gaps (PS3.18 8.3.4.4.1).
     """
-    wanted = fields_of(query.level) if fields is None else list(fields)
-    if query.level is Level.PATIENT:
-        statement = _patients(query, wanted)
-    else:
-        statement = _entities(query, wanted)
-    if query.limit is not None or query.offset:
-        statement = statement.limit(-1 if query.limit is None else query.limit)
-        statement = statement.offset(query.offset)
-    result = connection.execution_options(yield_per=1000).execute(statement)
-    for row in result.mappings():
-        yield dict(row)
+    wanted = fields_of(query.level) if fields is None else fields
+    prepared = _prepared(_shape(query), tuple(wanted))
+    with closing(prepared.mappings(connection, _values(query))) as found:
+        yield from found
 
 
 def count(connection: Connection, query: Query) -> int:
     """How many entities match, whatever the query's limit and offset."""
-    if query.level is Level.PATIENT:
-        inner = _patients(query, []).subquery()
-    else:
-        inner = _entities(query, []).order_by(None).subquery()
-    return connection.scalar(select(func.count()).select_from(inner)) or 0
+    prepared = _prepared(_shape(replace(query, limit=None, offset=0)), None)
+    return int(prepared.value(connection, _values(query)) or 0)
 
 
 def fields_of(level: Level) -> list[Attribute]:
@@ -91,9 +95,38 @@ def fields_of(level: Level) -> list[Attribute]:
     ]
 
 
+def _shape(query: Query) -> Query:
+    """The query without its values: those that have the same one are the same statement."""
+    paged = query.limit is not None or query.offset
+    blank = tuple(Match(m.attribute, m.kind, ("0",) * len(m.values)) for m in query.matches)
+    return Query(query.level, blank, -1 if paged else None)
+
+
+def _values(query: Query) -> dict[str, Any]:
+    """What the statement of a query's shape is run with."""
+    values: dict[str, Any] = {"limit": -1 if query.limit is None else query.limit}
+    values["offset"] = query.offset
+    for number, match in enumerate(query.matches):
+        for place, value in enumerate(_bound(match)):
+            values[f"key{number}_{place}"] = value
+    return values
+
+
+@lru_cache(maxsize=512)
+def _prepared(shape: Query, wanted: tuple[Attribute, ...] | None) -> Prepared:
+    """The statement for queries of a shape; for None as ``wanted`` it counts."""
+    made = _patients if shape.level is Level.PATIENT else _entities
+    statement = made(shape, wanted or ())
+    if wanted is None:
+        statement = select(func.count()).select_from(statement.order_by(None).subquery())
+    if shape.limit is not None:
+        statement = statement.limit(bindparam("limit")).offset(bindparam("offset"))
+    return Prepared(statement)
+
+
 def _entities(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
     level = query.level
-    conditions = [_condition(match, level) for match in query.matches]
+    conditions = [_condition(m, level, _parameters(m, i)) for i, m in enumerate(query.matches)]
     above = frozenset(
         m.attribute.level
         for m in query.matches
@@ -133,12 +166,12 @@ def _patients(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
                 columns[keyword] = func.min(_STUDIES.c[keyword])
     # Every study of a patient counts, so that matching must not narrow the group itself.
     matching = select(_STUDIES.c.StudyInstanceUID).where(
-        *(_condition(m, Level.STUDY) for m in query.matches)
+        *(_condition(m, Level.STUDY, _parameters(m, i)) for i, m in enumerate(query.matches))
     )
     statement = select(*(c.label(name) for name, c in columns.items())).group_by(*_PATIENT_GROUP)
     if query.matches:
         hits = func.sum(_STUDIES.c.StudyInstanceUID.in_(matching))
-        statement = statement.having(hits > 0)
+        statement = statement.having(hits > literal_column("0"))
     return statement.order_by(*_PATIENT_GROUP)
 
 
@@ -185,28 +218,29 @@ def _collected(column: ColumnElement[Any], source: Any, level: Level) -> ColumnE
         .correlate(_TABLES[level])
         .subquery()
     )
-    return select(func.group_concat(distinct.c.v, "\\")).scalar_subquery()
+    return select(func.group_concat(distinct.c.v, _BACKSLASH)).scalar_subquery()
 
 
-def _condition(match: Match, level: Level) -> ColumnElement[bool]:
+def _condition(match: Match, level: Level, values: _Parameters) -> ColumnElement[bool]:
     attribute = match.attribute
     if attribute.level is Level.PATIENT and attribute.computed:
         return false()  # counts of a patient can't be matched at all (PS3.4 C.3.4)
     if attribute.keyword in {"ModalitiesInStudy", "SOPClassesInStudy"}:
         inner = "Modality" if attribute.keyword == "ModalitiesInStudy" else "SOPClassUID"
-        return _below(Match(ATTRIBUTES[inner], match.kind, match.values), level)
+        return _below(Match(ATTRIBUTES[inner], match.kind, match.values), level, values)
     if attribute.level.depth > level.depth:
-        return _below(match, level)
+        return _below(match, level, values)
     if attribute.keyword == _OF_STUDY and level is Level.IMAGE:
+        of_study = _compare(match, _SERIES.c.StudyInstanceUID, values)
         return _INSTANCES.c.SeriesInstanceUID.in_(
-            select(_SERIES.c.SeriesInstanceUID).where(_compare(match, _SERIES.c.StudyInstanceUID))
+            select(_SERIES.c.SeriesInstanceUID).where(of_study)
         )  # an index leads from a study to its series and on to their instances
     if attribute.keyword == _OF_STUDY and level is Level.SERIES:
-        return _compare(match, _SERIES.c.StudyInstanceUID)
-    return _compare(match, _output(attribute, level))
+        return _compare(match, _SERIES.c.StudyInstanceUID, values)
+    return _compare(match, _output(attribute, level), values)
 
 
-def _below(match: Match, level: Level) -> ColumnElement[bool]:
+def _below(match: Match, level: Level, values: _Parameters) -> ColumnElement[bool]:
     """An attribute of a lower level: some entity there has the value."""
     source = _TABLES[match.attribute.level].alias()
     key = (
@@ -225,62 +259,85 @@ def _below(match: Match, level: Level) -> ColumnElement[bool]:
             .where(of_study.c.StudyInstanceUID == outer)
             .correlate(_TABLES[level])
         )
-    return exists().where(here, _compare(match, source.c[name])).correlate(_TABLES[level])
+    return exists().where(here, _compare(match, source.c[name], values)).correlate(_TABLES[level])
 
 
-def _compare(match: Match, column: ColumnElement[Any]) -> ColumnElement[bool]:
+def _bound(match: Match) -> Sequence[str | int | float | None]:
+    """What a match puts into the statement, as :func:`_compare` takes it."""
+    attribute, kind, values = match.attribute, match.kind, match.values
+    if attribute.vr == "PN":
+        return [bound for value in values for bound in _names(kind, value)]
+    if kind is Kind.RANGE:
+        return _bounds(attribute, *values)
+    if attribute.python_type is not str:
+        return [attribute.python_type(v) for v in values]
+    if _several(attribute):
+        patterns = map(_glob if kind is Kind.WILDCARD else _glob_literal, values)
+        return [f"*\\{pattern}\\*" for pattern in patterns]
+    if kind is Kind.WILDCARD:
+        return [_glob(values[0])]
+    if attribute.vr in {"TM", "DT"}:
+        return [v.rstrip("0.") for v in values]
+    return values
+
+
+def _compare(match: Match, column: ColumnElement[Any], values: _Parameters) -> ColumnElement[bool]:
+    """The condition on a column, with a parameter for each value of :func:`_bound`."""
     attribute = match.attribute
     if match.kind is Kind.EMPTY:
         return column.is_(None)
     if attribute.vr == "PN":
-        return _person(match, column.table.c[attribute.keyword + schema.FOLDED])
+        folded = column.table.c[attribute.keyword + schema.FOLDED]
+        exact = match.kind is not Kind.WILDCARD
+        return or_(*(
+            folded == value if exact and i % _GROUPS == 0 else folded.op("GLOB")(value)
+            for i, value in enumerate(values)
+        ))  # fmt: skip
     if match.kind is Kind.RANGE:
-        return _range(attribute, column, *match.values)
+        low, high = values
+        return and_(column >= low, column <= high)
     if attribute.python_type is not str:
-        return column.in_([attribute.python_type(v) for v in match.values])
-    if attribute.multiple and not attribute.computed:
-        return or_(*(_one_of_several(match.kind, column, v) for v in match.values))
+        return column.in_(values)
+    if _several(attribute):
+        bounded = _BACKSLASH.concat(column).concat(_BACKSLASH)
+        return or_(*(bounded.op("GLOB")(value) for value in values))
     if match.kind is Kind.WILDCARD:
-        return column.op("GLOB")(_glob(match.values[0]))
+        return column.op("GLOB")(values[0])
     if attribute.vr in {"TM", "DT"}:
-        return or_(*(func.rtrim(column, "0.") == v.rstrip("0.") for v in match.values))
-    return column.in_(match.values)
+        return func.rtrim(column, literal_column("'0.'")).in_(values)
+    return column.in_(values)
 
 
-def _person(match: Match, folded: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Person names match by the whole or by one of their component groups (PS3.4 C.2.2.2.1)."""
-    options: list[ColumnElement[bool]] = []
-    for value in match.values:
-        pattern = _glob(value) if match.kind is Kind.WILDCARD else _glob_literal(value)
-        if match.kind is Kind.WILDCARD:
-            options.append(folded.op("GLOB")(pattern))
-        else:
-            options.append(folded == value)
-        if "=" not in value:
-            apart = [pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
-            options += [folded.op("GLOB")(p) for p in apart]
-    return or_(*options)
+def _parameters(match: Match, number: int) -> _Parameters:
+    bound = enumerate(_bound(match))
+    return [bindparam(f"key{number}_{place}", value) for place, value in bound]
 
 
-def _range(
-    attribute: Attribute, column: ColumnElement[Any], low: str, high: str
-) -> ColumnElement[bool]:
+def _several(attribute: Attribute) -> bool:
+    return attribute.multiple and not attribute.computed
+
+
+def _names(kind: Kind, value: str) -> list[str | None]:
+    """Person names match by the whole or by one of their component groups (PS3.4 C.2.2.2.1).
+
+    What is asked with its groups matches by the whole only: NULL is equal to nothing.
+    """
+    pattern = _glob(value) if kind is Kind.WILDCARD else _glob_literal(value)
+    whole = pattern if kind is Kind.WILDCARD else value
+    if "=" in value:
+        return [whole, None, None, None]
+    return [whole, pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
+
+
+def _bounds(attribute: Attribute, low: str, high: str) -> tuple[str, str]:
     """Text that sorts as time does: a bound given to the minute includes that minute.
 
-    Bounds lose their trailing zeros, since 1030 and 103000 are the same time.
+    Bounds lose their trailing zeros, since 1030 and 103000 are the same time. What isn't given
+    is what all others lie behind, or before.
     """
-    parts = []
-    if low:
-        parts.append(column >= (low if attribute.vr == "DA" else low.rstrip("0.") or "0"))
-    if high:
-        parts.append(column <= (high if attribute.vr == "DA" else high + "~"))
-    return and_(*parts)
-
-
-def _one_of_several(kind: Kind, column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
-    pattern = _glob(value) if kind is Kind.WILDCARD else _glob_literal(value)
-    bounded = literal("\\").concat(column).concat("\\")
-    return bounded.op("GLOB")(f"*\\{pattern}\\*")
+    if attribute.vr == "DA":
+        return low, high or LAST
+    return low and (low.rstrip("0.") or "0"), high + "~" if high else LAST
 
 
 def _glob(pattern: str) -> str:

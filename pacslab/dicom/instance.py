@@ -126,7 +126,7 @@ def index_row(header: headers.Json) -> dict[str, Value]:
     Several values are joined with a backslash, as the data set has them. Text that isn't a number
     in a column of numbers gives None: it stays visible in the header.
     """
-    return {a.keyword: _column(a, header.get(a.json_key)) for a in STORED}
+    return {a.keyword: _column(a, _element(header, a.json_key)) for a in STORED}
 
 
 def file_prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
@@ -208,6 +208,16 @@ def _shown(value: Value) -> str:
     text = str(value)
     shown = repr(text if len(text) <= 70 else text[:70] + "...")
     return f"isn't a UID: {shown} (digits and dots, at most 64 characters)"
+
+
+def _element(header: Mapping[str, Any], key: str) -> dict[str, Any] | None:
+    """An element; of one in a sequence the first item's."""
+    outer, _, inner = key.partition(".")
+    element: dict[str, Any] | None = header.get(outer)
+    if not inner or element is None:
+        return element
+    items = element.get("Value")
+    return _element(items[0] or {}, inner) if items else None
 
 
 def _column(attribute: Attribute, element: dict[str, Any] | None) -> Value:

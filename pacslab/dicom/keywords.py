@@ -49,12 +49,16 @@ _INTEGERS: Final = frozenset({"IS", "US", "UL", "SS", "SL", "UV", "SV"})
 _REALS: Final = frozenset({"DS", "FD", "FL"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Attribute:
     """One indexed attribute: its keyword (PS3.6), the level it belongs to, and its uses.
 
+    There is one object of each, so that they are compared and hashed as such, which is quick.
+
     ``returned``: QIDO-RS and C-FIND give it back unasked at its level. ``fast``: it has an SQL
     index of its own. ``computed``: counted or collected from the levels below when asked for.
+    ``sequence``: the sequence that it lies in. Its column, named by the keyword alone, holds the
+    value of the sequence's first item: nearly always there is one only, and the header has all.
     """
 
     keyword: str
@@ -62,6 +66,12 @@ class Attribute:
     returned: bool = False
     fast: bool = False
     computed: bool = False
+    sequence: str = ""
+
+    @cached_property
+    def path(self) -> str:
+        """The keyword, behind that of the sequence it lies in (PS3.18 8.3.4.1)."""
+        return f"{self.sequence}.{self.keyword}" if self.sequence else self.keyword
 
     @cached_property
     def tag(self) -> int:
@@ -92,8 +102,16 @@ class Attribute:
 
     @cached_property
     def json_key(self) -> str:
-        """The tag as PS3.18 F.2.2 writes it: eight upper-case hexadecimal digits."""
-        return f"{self.tag:08X}"
+        """The tag as PS3.18 F.2.2 writes it: eight upper-case hexadecimal digits.
+
+        Behind that of its sequence and a dot, where it lies in one.
+        """
+        return ".".join(f"{tag_for_keyword(part):08X}" for part in self.path.split("."))
+
+    @cached_property
+    def shown_tag(self) -> str:
+        """The tag as PS3.6 writes it, for people."""
+        return " > ".join(f"({key[:4]},{key[4:]})" for key in self.json_key.split("."))
 
     @cached_property
     def description(self) -> str:
@@ -133,6 +151,10 @@ _SERIES = _table(
         FrameOfReferenceUID MagneticFieldStrength ContrastBolusAgent""",
     fast="Modality BodyPartExamined SeriesDescription",
 )
+_REQUEST = [
+    Attribute(keyword, Level.SERIES, fast=True, sequence="RequestAttributesSequence")
+    for keyword in ("ScheduledProcedureStepID", "RequestedProcedureID")
+]
 _IMAGE = _table(
     Level.IMAGE,
     returned="SOPClassUID SOPInstanceUID InstanceNumber Rows Columns BitsAllocated NumberOfFrames",
@@ -147,7 +169,13 @@ _IMAGE = _table(
     fast="SOPClassUID",
 )
 
-STORED: Final[tuple[Attribute, ...]] = (*_PATIENT, *_STUDY, *_SERIES, *_IMAGE)
+STORED: Final[tuple[Attribute, ...]] = (
+    *_PATIENT,
+    *_STUDY,
+    *_SERIES,
+    *_REQUEST,
+    *_IMAGE,
+)
 """The attributes that have a column, in the order of the columns."""
 
 COMPUTED: Final[tuple[Attribute, ...]] = (
@@ -163,10 +191,16 @@ COMPUTED: Final[tuple[Attribute, ...]] = (
 )
 """The attributes that are counted or collected from what is stored (PS3.4 C.3.4)."""
 
-ATTRIBUTES: Final[dict[str, Attribute]] = {a.keyword: a for a in (*STORED, *COMPUTED)}
-"""Every attribute that can be matched or returned from the index, by keyword."""
+ATTRIBUTES: Final[dict[str, Attribute]] = {a.path: a for a in (*STORED, *COMPUTED)}
+"""Every attribute that can be matched or returned from the index, by keyword.
 
-BY_TAG: Final[dict[int, Attribute]] = {a.tag: a for a in ATTRIBUTES.values()}
+Those in sequences by their path: Requested Procedure ID outside of one is another attribute.
+"""
+
+BY_TAG: Final[dict[int, Attribute]] = {a.tag: a for a in ATTRIBUTES.values() if not a.sequence}
+
+BY_PATH: Final[dict[str, Attribute]] = {a.json_key: a for a in STORED if a.sequence}
+"""The attributes in sequences by the tags of their paths, e.g. ``00400275.00401001``."""
 
 
 def at(level: Level) -> tuple[Attribute, ...]:
@@ -181,3 +215,8 @@ def returned_at(level: Level) -> tuple[Attribute, ...]:
     """
     own = {level, Level.PATIENT} if level is Level.STUDY else {level}
     return tuple(a for a in ATTRIBUTES.values() if a.level in own and a.returned)
+
+
+def returned_if_there(level: Level) -> tuple[Attribute, ...]:
+    """What QIDO-RS returns unasked in a sequence, where there is one (PS3.18 table 10.6.3-4)."""
+    return tuple(a for a in at(level) if a.sequence)

@@ -16,7 +16,7 @@ from typing import Final
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
-from pacslab.dicom.keywords import ATTRIBUTES, BY_TAG, Attribute, Level
+from pacslab.dicom.keywords import ATTRIBUTES, BY_PATH, BY_TAG, Attribute, Level
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import QueryError
 
@@ -110,10 +110,13 @@ def level_of(name: Level | str) -> Level:
 def attribute_of(key: str) -> Attribute:
     """The indexed attribute of a keyword or tag (``00100020``, ``0010,0020``).
 
-    Raises QueryError for what is no attribute, or one that isn't indexed, with the remedy.
+    Of one in a sequence, both with a dot between (PS3.18 8.3.4.1). Raises QueryError for what is
+    no attribute, or one that isn't indexed, with the remedy.
     """
     if key in ATTRIBUTES:
         return ATTRIBUTES[key]
+    if "." in key:
+        return _nested(key)
     hexadecimal = re.fullmatch(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?", key)
     if hexadecimal:
         tag = int(hexadecimal[1] + hexadecimal[2], 16)
@@ -126,6 +129,34 @@ def attribute_of(key: str) -> Attribute:
     near = difflib.get_close_matches(key, ATTRIBUTES, 1, 0.75)
     hint = f": did you mean {near[0]}?" if near else ": use the keyword or tag of an attribute"
     raise QueryError(f"{key!r} is no DICOM attribute{hint}")
+
+
+def path_of(key: str) -> tuple[str, ...]:
+    """The tags of an attribute and of the sequences that it lies in, outermost first.
+
+    By keywords or tags with dots between (PS3.18 8.3.4.1). Raises QueryError.
+    """
+    return tuple(_tag(part, key) for part in key.split("."))
+
+
+def _tag(part: str, key: str) -> str:
+    if re.fullmatch(r"[0-9A-Fa-f]{8}", part):
+        return part.upper()
+    tag = tag_for_keyword(part)
+    if tag is None:
+        raise QueryError(f"{key}: {part!r} is no DICOM keyword and no tag")
+    return f"{tag:08X}"
+
+
+def _nested(key: str) -> Attribute:
+    found = BY_PATH.get(".".join(path_of(key)))
+    if found is None:
+        known = ", ".join(a.path for a in BY_PATH.values())
+        raise QueryError(
+            f"{key} isn't indexed, as few elements of sequences are ({known}): includefield "
+            "returns it"
+        )
+    return found
 
 
 def fold(text: str) -> str:

@@ -18,8 +18,20 @@ _WHOLE = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV"})
 
 
 def data_set(row: Mapping[str, Any], attributes: Iterable[Attribute]) -> DataSet:
-    """The attributes of a row as DICOM JSON; empty ones without a value (F.2.5)."""
-    return {a.json_key: element(a, row.get(a.keyword)) for a in attributes}
+    """The attributes of a row as DICOM JSON; empty ones without a value (F.2.5).
+
+    Those in a sequence stand in an item of it, and only where they have a value.
+    """
+    found: DataSet = {}
+    for attribute in attributes:
+        value = row.get(attribute.keyword)
+        if not attribute.sequence:
+            found[attribute.json_key] = element(attribute, value)
+        elif value is not None:
+            outer, inner = attribute.json_key.split(".")
+            sequence = found.setdefault(outer, {"vr": "SQ", "Value": [{}]})
+            sequence["Value"][0][inner] = element(attribute, value)
+    return found
 
 
 def element(attribute: Attribute, value: Any) -> dict[str, Any]:

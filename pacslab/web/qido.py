@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,12 +16,18 @@ from itertools import islice
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
-from pydicom.datadict import tag_for_keyword
 
 from pacslab.archive import Archive
 from pacslab.archive.search import fields_of
-from pacslab.dicom.keywords import ATTRIBUTES, BY_TAG, Attribute, Level, returned_at
-from pacslab.dicom.matching import Query
+from pacslab.dicom.keywords import (
+    ATTRIBUTES,
+    BY_TAG,
+    Attribute,
+    Level,
+    returned_at,
+    returned_if_there,
+)
+from pacslab.dicom.matching import Query, path_of
 from pacslab.errors import QueryError
 from pacslab.web import xml
 from pacslab.web.answers import DataSet, absolute, data_set, including
@@ -37,9 +44,9 @@ _OFFERS: Final = (
     Offer("application/json"),
     Offer(xml.MEDIA_TYPE, multipart=True),
 )
-# Starlette's thread pool takes as long to begin as most searches take; more threads than a few
-# would wait for each other.
-_SEARCHING: Final = ThreadPoolExecutor(4, "search")
+# Starlette's thread pool takes as long to begin as most searches take; more threads than there are
+# cores would wait for each other.
+_SEARCHING: Final = ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), "search")
 _AT_ONCE: Final = 200  # results from which an answer is streamed
 _HEADERS: Final = 50  # headers that are looked up at once
 _PATHS: Final = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
@@ -141,11 +148,6 @@ def parse(
         elif name != "accept":
             if name in keys:
                 raise QueryError(f"{name} is given twice: separate UIDs by commas")
-            if "." in name:
-                _path(name)  # what isn't even a path has a reason of its own
-                raise QueryError(
-                    f"{name} isn't indexed, as no element of a sequence is: includefield returns it"
-                )
             keys[name] = value
     pairs: list[tuple[str, object]] = list(keys.items())
     pairs += [("StudyInstanceUID", study)] if study else []
@@ -180,6 +182,7 @@ def _fields(
         fields |= dict.fromkeys(returned_at(Level.STUDY))
     if level is Level.IMAGE and any_series:
         fields |= dict.fromkeys(returned_at(Level.SERIES))
+    fields |= dict.fromkeys(returned_if_there(level))
     fields |= dict.fromkeys(ATTRIBUTES[k.unique_key] for k in _PATHS if k.depth <= level.depth)
     paths: dict[tuple[str, ...], None] = {}
     whole = False
@@ -190,27 +193,13 @@ def _fields(
             # What is collected of a whole study would be collected anew for each of its parts
             fields |= dict.fromkeys(a for a in here if a.level is level or not a.computed)
             continue
-        path = _path(name)
+        path = path_of(name)
         attribute = BY_TAG.get(int(path[0], 16)) if len(path) == 1 else None
         if attribute in here:
             fields[attribute] = None
         else:
             paths[path] = None
     return tuple(fields), tuple(paths), whole
-
-
-def _path(name: str) -> tuple[str, ...]:
-    """An attribute's tag, behind those of the sequences that it lies in (PS3.18 8.3.4.1)."""
-    return tuple(_tag(part, name) for part in name.split("."))
-
-
-def _tag(part: str, name: str) -> str:
-    if re.fullmatch(r"[0-9A-Fa-f]{8}", part):
-        return part.upper()
-    tag = tag_for_keyword(part)
-    if tag is None:
-        raise QueryError(f"{name}: {part!r} is no DICOM keyword and no tag")
-    return f"{tag:08X}"
 
 
 def _found(
@@ -258,7 +247,8 @@ def _described(
         found["00081190"] = {"vr": "UR", "Value": [url]}
         found["00080056"] = {"vr": "CS", "Value": ["ONLINE"]}
         if whole:
-            found = {**header, **found}
+            sequences = {k: header[k] for k, e in found.items() if e["vr"] == "SQ" and k in header}
+            found = {**header, **found, **sequences}
         if search.paths:
             found = including(header, search.paths, found)
         yield dict(sorted(found.items()))

@@ -153,6 +153,17 @@ def test_pages_neither_overlap_nor_leave_out(archive: Archive) -> None:
     assert list(archive.search(Query.build("IMAGE", limit=0))) == []
 
 
+def test_queries_of_one_shape_share_their_statement(archive: Archive) -> None:
+    def texts(*queries: dict[str, object]) -> set[object]:
+        shapes = (search._shape(Query.build("STUDY", keys, limit=1)) for keys in queries)
+        return {search._prepared(shape, ()) for shape in shapes}
+
+    assert len(texts({"PatientID": "A"}, {"PatientID": "B"})) == 1
+    assert len(texts({"StudyDate": "20200101-"}, {"StudyDate": "-20200101"})) == 1
+    assert len(texts({"PatientName": "A*"}, {"PatientName": "B=C*"})) == 1
+    assert len(texts({"PatientID": "A"}, {"PatientID": ["A", "B"]}, {"PatientID": "A*"})) == 3
+
+
 def test_only_the_fields_wanted_and_the_unique_keys_come_back(archive: Archive) -> None:
     fields = [ATTRIBUTES["Rows"], ATTRIBUTES["PatientName"]]
     row = next(archive.search(Query.build("IMAGE"), fields))
@@ -171,11 +182,16 @@ def test_what_an_index_tells_to_be_few(archive: Archive) -> None:
         archive.search(Query.build("STUDY", {"PatientID": "A"}))
     )
     assert archive.few(Query.build("STUDY", {"PatientID": "nobody"})) == []
+    for pattern in ("CT*", "CT [head]*", "ct*"):  # a beginning is looked up in an index too
+        asked = Query.build("STUDY", {"StudyDescription": pattern})
+        assert archive.few(asked) == list(archive.search(asked)) != []
     for level, keys in (
         ("STUDY", {}),
         ("STUDY", {"PatientID": "A*"}),
         ("STUDY", {"PatientID": ["A", "B"]}),
         ("STUDY", {"StudyDescription": "ct head"}),
+        ("STUDY", {"StudyDescription": "*head"}),
+        ("STUDY", {"StudyDescription": "ct*ad"}),
         ("STUDY", {"PatientID": "A", "StudyDescription": "ct head"}),
         ("SERIES", {"PatientID": "A"}),
     ):
@@ -184,7 +200,12 @@ def test_what_an_index_tells_to_be_few(archive: Archive) -> None:
 
 def test_many_are_not_few_and_nobody_waits_for_a_connection(tmp_path: Path) -> None:
     with Archive(tmp_path / "a") as archive, ExitStack() as readers:
-        archive.add_many(instance(StudyInstanceUID=f"1.{i}", PatientID="anon") for i in range(51))
+        archive.add_many(
+            instance(StudyInstanceUID=f"1.{i}", PatientID="anon", StudyDescription=f"Head {i}")
+            for i in range(51)
+        )
+        assert archive.few(Query.build("STUDY", {"StudyDescription": "Head*"})) is None
+        assert len(archive.few(Query.build("STUDY", {"StudyDescription": "Head 4*"})) or ()) == 11
         archive.add(instance(StudyInstanceUID="2.1", PatientID="one"))
         assert archive.few(Query.build("STUDY", {"PatientID": "anon"})) is None
         one = Query.build("STUDY", {"PatientID": "one"})

@@ -81,6 +81,14 @@ def get(web: httpx.Client, path: str, **headers: str) -> Any:
         ("/studies/1.2/series/1.1.1/instances", 0),
         ("/studies/7.7/series", 0),
         ("/studies?PatientID=nobody", 0),
+        ("/series?RequestAttributesSequence.RequestedProcedureID=RP7", 10),
+        ("/series?00400275.00401001=RP*", 10),
+        ("/series?RequestAttributesSequence.00401001=RP8", 0),
+        ("/studies/1.2/series?00400275.00401001=R%3F7", 2),
+        ("/studies?00400275.00401001=RP7&PatientID=P1", 1),
+        ("/instances?00400275.00401001=RP7&PatientID=P1", 4),
+        ("/series?00400275.00400009=%22%22", 11),
+        ("/series?RequestAttributesSequence.ScheduledProcedureStepID=x", 0),
     ],
 )
 def test_six_resources(web: httpx.Client, path: str, number: int) -> None:
@@ -144,6 +152,30 @@ def test_values_are_as_annex_f_has_them(web: httpx.Client) -> None:
 )  # fmt: skip
 def test_includefield(web: httpx.Client, path: str, key: str, value: list[Any]) -> None:
     assert get(web, path)[0][key]["Value"] == value
+
+
+def test_the_request_is_returned_where_there_is_one(tmp_path: Path) -> None:
+    first = item(RequestedProcedureID="RP1", ScheduledProcedureStepID="S1", StudyID="x")
+    second = item(RequestedProcedureID="RP2")
+    with Archive(tmp_path / "a") as archive:
+        for study, items in (("1.1", [first, second]), ("1.2", []), ("1.3", [item()])):
+            archive.add(instance(StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1",
+                                 RequestAttributesSequence=items))  # fmt: skip
+        one = {"00400009": {"vr": "SH", "Value": ["S1"]},
+               "00401001": {"vr": "SH", "Value": ["RP1"]}}  # fmt: skip
+        with TestClient(create_app(Context(archive))) as web:
+            for path in ("/series", "/studies/1.1/series"):
+                found, *rest = get(web, path)
+                assert found["00400275"] == {"vr": "SQ", "Value": [one]}
+                assert list(found) == sorted(found)
+                assert all("00400275" not in other for other in rest)
+            assert len(get(web, "/series?00400275.00400009=S1")) == 1
+            assert get(web, "/series?00400275.00401001=RP2") == []  # the second item's
+            for asked in ("RequestAttributesSequence", "all"):
+                (found,) = get(web, f"/studies/1.1/instances?includefield={asked}")
+                assert len(found["00400275"]["Value"]) == 2
+            (found,) = get(web, "/studies/1.1/series?includefield=00400275.00200010")
+            assert found["00400275"]["Value"][0]["00200010"]["Value"] == ["x"]
 
 
 @pytest.mark.parametrize("path", ["/studies", "/studies/1.1/series", "/studies/1.1/instances"])
@@ -238,7 +270,8 @@ def test_what_ohif_asks_all_at_once(web: httpx.Client) -> None:
         ("includefield=Nonsense", "no DICOM keyword"),
         ("PatientID=a&PatientID=b", "given twice"),
         ("limit=1&limit=2", "given twice"),
-        ("RequestAttributesSequence.RequestedProcedureID=x", "includefield returns it"),
+        ("RequestAttributesSequence.StudyID=x", "includefield returns it"),
+        ("RequestedProcedureID=x", "isn't indexed"),
         ("00400275.Nonsense=x", "'Nonsense' is no DICOM keyword"),
         ("00990010=x", "isn't indexed"),
     ],
