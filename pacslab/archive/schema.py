@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeEngine
 
 from pacslab.dicom.keywords import Attribute, Level, at
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The schema's version, kept in the index; a newer one than this is refused."""
 
 FOLDED: Final = "Folded"
