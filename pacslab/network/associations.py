@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, cast
 
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -18,12 +18,17 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.transport import AddressInformation
 
 from pacslab.archive import Archive
-from pacslab.network import contexts, store
+from pacslab.network import contexts, spool, store
+from pacslab.network.commands import StoreRequest
+from pacslab.network.receiver import Receiver
 from pacslab.network.spool import Spool, SpoolingProvider
+from pacslab.network.store import Answer
 from pacslab.network.summary import AssociationSummary, Notes
 from pacslab.network.transport import PromptSocket
 
 log = logging.getLogger(__name__)
+
+_TICK: Final = 0.25  # seconds; whether nothing came for too long is looked at so often
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,11 @@ class IncomingAssociation(Association):
         self._host = str(peer[0])
         self.notes = Notes(self, peer)
         self.serving = False
-        self.dul.daemon = True  # a peer that is stuck must not keep the process alive
+        self._happened = threading.Event()
+        timeout = self.network_timeout
+        self.dul = self.receiver = Receiver(self, self)
+        self.network_timeout = timeout  # which is kept in the upper layer's timer
+        self.acse_timeout = ae.acse_timeout
         self.dimse = SpoolingProvider(self, service.archive.files.incoming)
         self.connection = PromptSocket(self, connection, service.network_timeout)
         self.set_socket(self.connection)
@@ -88,60 +97,120 @@ class IncomingAssociation(Association):
                 unknown=self._service.unknown_sop_classes,
             )
 
-    def _serve_request(self, msg: Any, context_id: int) -> None:
+    def _run_reactor(self) -> None:
+        """pynetdicom's loop over what has come for the service user, but that it waits for it."""
+        while not self._kill:
+            # Whoever sends a request of his own (send_c_store, ...) stops this loop meanwhile
+            self._is_paused = True
+            self._happened.wait(_TICK)
+            self._happened.clear()
+            self._reactor_checkpoint.wait()
+            self._is_paused = False
+            while (message := self.dimse.get_msg())[1] is not None:
+                self._serve_request(message[1], cast(int, message[0]))
+            if self.is_established and self.acse.is_release_requested():
+                self.acse.send_release(is_response=True)
+                self.is_released, self.is_established = True, False
+                evt.trigger(self, evt.EVT_RELEASED, {})
+                self.kill()
+            elif self.acse.is_aborted():
+                self.dul.receive_pdu(wait=False)
+                self.is_aborted, self.is_established = True, False
+                evt.trigger(self, evt.EVT_ABORTED, {})
+                self.kill()
+            elif not self.dul.is_alive():
+                self.kill()
+            elif self.dul.idle_timer_expired():
+                self.abort()
+                self.kill()
+
+    def something_happened(self) -> None:
+        """Wake the loop: something has come, or the upper layer has ended."""
+        self._happened.set()
+
+    def spool_for(self, context_id: int, request: StoreRequest) -> Spool | None:
+        """Where a C-STORE's data set goes; None for a presentation context that isn't there."""
+        context = self._accepted_cx.get(context_id)
+        if context is None:
+            return None
+        head = spool.head(
+            request.sop_class_uid, request.sop_instance_uid, str(context.transfer_syntax[0])
+        )
+        return Spool(lambda: head, self._service.archive.files.incoming)
+
+    def serve_store(self, context_id: int, request: StoreRequest, data: Spool | None) -> Answer:
+        """Store what a C-STORE brought; what to answer."""
         self.serving = True
         self.notes.messages += 1
         try:
-            ours = isinstance(msg, C_STORE) and msg.is_valid_request
-            if ours and context_id in self._accepted_cx:
-                self.dimse.send_msg(self._c_store(msg, context_id), context_id)
-            else:
-                super()._serve_request(msg, context_id)
+            answer = self._answer(request, context_id, data)
         finally:
             # The time that we took isn't time in which the peer was idle.
             self.dul._idle_timer.restart()
             self.serving = False
-        if self._service.stopping.is_set() and self.is_established:
-            self.notes.end("aborted", "by us: the server stopped")
-            self.abort()
-
-    def _c_store(self, request: C_STORE, context_id: int) -> C_STORE:
-        answer = self._answer(request, context_id)
         if answer.status != store.SUCCESS:
             self.notes.refused += 1
         elif answer.new:
             self.notes.stored += 1
         else:
             self.notes.already_there += 1
+        return answer
+
+    def answered(self) -> None:
+        """End the association where the server is stopping."""
+        if self._service.stopping.is_set() and self.is_established:
+            self.notes.end("aborted", "by us: the server stopped")
+            self.abort(block=False)
+
+    def respond(self, context_id: int, request: StoreRequest, answer: Answer) -> None:
+        """Answer a C-STORE with pynetdicom's messages."""
         response = C_STORE()
-        response.MessageIDBeingRespondedTo = request.MessageID
-        response.AffectedSOPClassUID = request.AffectedSOPClassUID
-        response.AffectedSOPInstanceUID = request.AffectedSOPInstanceUID
+        response.MessageIDBeingRespondedTo = request.message_id
+        response.AffectedSOPClassUID = request.sop_class_uid
+        response.AffectedSOPInstanceUID = request.sop_instance_uid
         response.Status = answer.status
         if answer.comment:
             response.ErrorComment = answer.comment  # type: ignore[assignment]
-        return response
+        self.dimse.send_msg(response, context_id)
 
-    def _answer(self, request: C_STORE, context_id: int) -> store.Answer:
-        spool = request.DataSet
-        announced = (str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID))
-        negotiated = self._accepted_cx[context_id].abstract_syntax
-        if not isinstance(spool, Spool) or announced[0] != negotiated:
-            return store.Answer(
+    def _serve_request(self, msg: Any, context_id: int) -> None:
+        ours = isinstance(msg, C_STORE) and msg.is_valid_request
+        if ours and context_id in self._accepted_cx:
+            request = StoreRequest(
+                msg.MessageID, str(msg.AffectedSOPClassUID), str(msg.AffectedSOPInstanceUID)
+            )
+            data = msg.DataSet if isinstance(msg.DataSet, Spool) else None
+            self.respond(context_id, request, self.serve_store(context_id, request, data))
+        else:
+            self.serving = True
+            self.notes.messages += 1
+            try:
+                super()._serve_request(msg, context_id)
+            finally:
+                self.dul._idle_timer.restart()
+                self.serving = False
+        if self._service.stopping.is_set() and self.is_established:
+            self.notes.end("aborted", "by us: the server stopped")
+            self.abort()
+
+    def _answer(self, request: StoreRequest, context_id: int, data: Spool | None) -> Answer:
+        announced = (request.sop_class_uid, request.sop_instance_uid)
+        if data is None or announced[0] != self._accepted_cx[context_id].abstract_syntax:
+            return Answer(
                 store.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of its presentation context"
             )
         if self._service.closed.is_set():
-            return store.Answer(store.OUT_OF_RESOURCES, "the server is stopping: send again later")
+            return Answer(store.OUT_OF_RESOURCES, "the server is stopping: send again later")
         source = f"C-STORE from {self.notes.calling_ae_title} at {self._host}"
-        return store.store(self._service.archive, spool, announced, source)
+        return store.store(self._service.archive, data, announced, source)
 
     # --- ending ---------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
         """Whether a message is on its way in, is being served or its answer being sent."""
-        waiting = (self.dul._recv_pdu, self.dimse.msg_queue, self.dul.to_provider_queue)
-        return self.serving or self.dimse.message is not None or any(q.qsize() for q in waiting)
+        inside = self.dimse.message is not None or self.dimse.msg_queue.qsize() > 0
+        return self.serving or inside or self.receiver.busy
 
     def finish(self, deadline: float) -> None:
         """Let what is being stored end, then abort; hang up at the deadline (monotonic s)."""

@@ -94,6 +94,15 @@ class Spool(io.BytesIO):
                 file.close()
 
 
+def head(sop_class: str, instance: str, transfer_syntax: str) -> bytes:
+    """What stands before a received data set in its Part 10 file.
+
+    What isn't a UID is refused once the data set has been read.
+    """
+    named = (uid if is_uid(uid) else "" for uid in (sop_class, instance))
+    return file_prefix(*named, transfer_syntax)
+
+
 class SpoolingProvider(DIMSEServiceProvider):
     """pynetdicom's DIMSE provider, but that no message is held in memory beyond 4 MiB.
 
@@ -119,6 +128,4 @@ class SpoolingProvider(DIMSEServiceProvider):
         context = self.assoc._accepted_cx.get(message.context_id or 0)
         command = message.command_set
         named = [str(command.get(f"AffectedSOP{k}UID")) for k in ("Class", "Instance")]
-        # What isn't a UID is refused once the data set has been read
-        sop_class, instance = (uid if is_uid(uid) else "" for uid in named)
-        return file_prefix(sop_class, instance, str(context.transfer_syntax[0]) if context else "")
+        return head(*named, str(context.transfer_syntax[0]) if context else "")
