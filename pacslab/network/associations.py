@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pynetdicom import evt
 from pynetdicom._globals import MODE_ACCEPTOR
@@ -107,7 +107,7 @@ class IncomingAssociation(Association):
             self._reactor_checkpoint.wait()
             self._is_paused = False
             while (message := self.dimse.get_msg())[1] is not None:
-                self._serve_request(message[1], cast(int, message[0]))
+                self._serve_request(message[1], message[0])
             if self.is_established and self.acse.is_release_requested():
                 self.acse.send_release(is_response=True)
                 self.is_released, self.is_established = True, False

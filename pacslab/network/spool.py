@@ -99,8 +99,8 @@ def head(sop_class: str, instance: str, transfer_syntax: str) -> bytes:
 
     What isn't a UID is refused once the data set has been read.
     """
-    named = (uid if is_uid(uid) else "" for uid in (sop_class, instance))
-    return file_prefix(*named, transfer_syntax)
+    named = [uid if is_uid(uid) else "" for uid in (sop_class, instance)]
+    return file_prefix(named[0], named[1], transfer_syntax)
 
 
 class SpoolingProvider(DIMSEServiceProvider):
@@ -127,5 +127,7 @@ class SpoolingProvider(DIMSEServiceProvider):
             return b""
         context = self.assoc._accepted_cx.get(message.context_id or 0)
         command = message.command_set
-        named = [str(command.get(f"AffectedSOP{k}UID")) for k in ("Class", "Instance")]
-        return head(*named, str(context.transfer_syntax[0]) if context else "")
+        sop_class, instance = (
+            str(command.get(keyword)) for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID")
+        )
+        return head(sop_class, instance, str(context.transfer_syntax[0]) if context else "")
