@@ -38,7 +38,7 @@ DEFER_SIZE: Final = 65536
 _ASCII: Final = frozenset({"AE", "AS", "CS", "DA", "DT", "TM", "UI", "UR"})
 _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _SINGLE: Final = frozenset({"LT", "ST", "UT", "UR"})
-_BYTES: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
+BINARY: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _NUMBERS: Final = {
     "US": "H", "SS": "h", "UL": "I", "SL": "i", "UV": "Q", "SV": "q", "FL": "f", "FD": "d"
 }  # fmt: skip
@@ -108,9 +108,9 @@ def _element(
         if element.value is None and element.length and vr != "SQ":
             return {"vr": _vr_of_deferred(dataset, tag, vr), "BulkDataURI": here}
         if vr is not None and vr != "UN" and " " not in vr:
-            quick = _quick(vr, element.value or b"", element.is_little_endian, here)
-            if quick is not None:
-                return quick
+            told = quick(vr, element.value or b"", element.is_little_endian, here)
+            if told is not None:
+                return told
     raw = element.value if isinstance(element, RawDataElement) else None
     try:
         full = dataset[tag]
@@ -136,9 +136,9 @@ def _vr_of_deferred(dataset: Dataset, tag: BaseTag, vr: str | None) -> str:
     return vr.split(" or ")[-1]
 
 
-def _quick(vr: str, value: bytes, little_endian: bool, here: str) -> dict[str, Any] | None:
+def quick(vr: str, value: bytes, little_endian: bool, here: str) -> dict[str, Any] | None:
     """The JSON of a raw value that needs no more than its bytes; None when it needs pydicom."""
-    if vr in _BYTES:
+    if vr in BINARY:
         if not little_endian and vr not in {"OB", "UN"}:
             return None if value else {"vr": vr}
         return _binary(vr, value, here)
@@ -178,7 +178,7 @@ def _converted(element: DataElement, raw: bytes | None, here: str) -> dict[str, 
     if " " in vr:  # pydicom leaves a VR ambiguous when what decides it is missing
         vr = "OW" if "OW" in vr else vr.split(" or ")[0]
     if isinstance(value, bytes | bytearray):
-        return _binary(vr if vr in _BYTES else "UN", bytes(value), here)
+        return _binary(vr if vr in BINARY else "UN", bytes(value), here)
     if value is None or value == "":
         return {"vr": vr}
     values = list(value) if isinstance(value, MultiValue | list | tuple) else [value]

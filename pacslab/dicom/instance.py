@@ -6,30 +6,58 @@ import hashlib
 import io
 import mmap
 import re
-import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final, TypeAlias, cast
+from typing import BinaryIO, Final, cast
 
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from pacslab.dicom import header as headers
-from pacslab.dicom.keywords import STORED, Attribute
+from pacslab.dicom.columns import Value, index_row
+from pacslab.dicom.filemeta import (
+    IMPLEMENTATION_CLASS_UID,
+    IMPLEMENTATION_VERSION_NAME,
+    PREAMBLE,
+    Buffer,
+    data_set_offset,
+    file_meta,
+    file_prefix,
+)
+from pacslab.dicom.quick import Memo
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import InvalidUIDError, MismatchError, NotDicomError
 
-Buffer: TypeAlias = bytes | mmap.mmap
-Value: TypeAlias = str | int | float | None
+__all__ = [
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "Buffer",
+    "Instance",
+    "Value",
+    "data_set_offset",
+    "file_prefix",
+    "index_row",
+    "parse",
+    "read",
+    "sha256_from",
+    "transfer_syntax_name",
+]
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.237684309519527464137012309219117246461"
-IMPLEMENTATION_VERSION_NAME: Final = "PACSLAB"
-
-_PREAMBLE: Final = 132  # 128 bytes of anything, then DICM (PS3.10 7.1)
-_LONG_VR: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN",
-                             b"UR", b"UT", b"UV"})  # fmt: skip
+_IMPLICIT: Final = Memo(implicit=True)
+_EXPLICIT: Final = Memo(implicit=False)
+_MEMOS: Final = {
+    str(syntax): _IMPLICIT if syntax.is_implicit_VR else _EXPLICIT
+    for syntax in AllTransferSyntaxes
+    if syntax.is_little_endian and not syntax.is_deflated and "Deflate" not in syntax.name
+}
 _PIECE: Final = 16 << 20
 _DICOMDIR: Final = "1.2.840.10008.1.3.10"
 
@@ -67,18 +95,24 @@ def read(data: Buffer, *, announced: tuple[str, str] | None = None) -> Instance:
     for bytes that no data set with a SOP class can be read from, InvalidUIDError for UIDs that are
     missing or aren't UIDs (PS3.5 9.1), MismatchError when the data set isn't what was announced.
     """
-    dataset = parse(data)
-    header = headers.to_json(dataset)
-    row = index_row(header)
-    syntax = _transfer_syntax(dataset)
+    start, declared = file_meta(data)
+    memo = _MEMOS.get(declared)
+    known = memo.read(data, start) if memo is not None else None
+    if known is not None:
+        syntax, (row, header) = declared, known
+    else:
+        dataset = parse(data)
+        told = headers.to_json(dataset)
+        syntax, row, header = _transfer_syntax(dataset), index_row(told), headers.dumps(told)
+        if memo is not None and syntax == declared:
+            memo.learn(data, start, told)
     sop_class, study, series, uid = _checked_uids(row)
     if announced is not None and announced != (sop_class, uid):
         raise MismatchError(
             f"announced as SOP class {announced[0]}, instance {announced[1]}, but the data set "
             f"says {sop_class}, {uid}: send it with the UIDs that stand in it"
         )
-    start = data_set_offset(data)
-    prefix = b"" if start > _PREAMBLE else file_prefix(sop_class, uid, syntax)
+    prefix = b"" if start > PREAMBLE else file_prefix(sop_class, uid, syntax)
     digest = sha256_from(data, start)
     return Instance(
         study_instance_uid=study,
@@ -89,7 +123,7 @@ def read(data: Buffer, *, announced: tuple[str, str] | None = None) -> Instance:
         sha256=digest,
         size=len(data) - start,
         row=row,
-        header=headers.dumps(header),
+        header=header,
         prefix=prefix,
         data=data,
         offset=start if prefix else 0,
@@ -120,31 +154,6 @@ def parse(data: Buffer) -> FileDataset:
     return dataset
 
 
-def index_row(header: headers.Json) -> dict[str, Value]:
-    """The index's columns from a header; None where the attribute is absent or empty.
-
-    Several values are joined with a backslash, as the data set has them. Text that isn't a number
-    in a column of numbers gives None: it stays visible in the header.
-    """
-    return {a.keyword: _column(a, _element(header, a.json_key)) for a in STORED}
-
-
-def file_prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Preamble and file meta information for a bare data set (PS3.10 7.1), in bytes."""
-    elements = b"".join(
-        (
-            b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01",
-            _meta_text(0x0002, b"UI", sop_class_uid),
-            _meta_text(0x0003, b"UI", sop_instance_uid),
-            _meta_text(0x0010, b"UI", transfer_syntax_uid),
-            _meta_text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _meta_text(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-        )
-    )
-    length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements))
-    return bytes(128) + b"DICM" + length + elements
-
-
 def sha256_from(data: Buffer, start: int) -> str:
     """SHA-256 of the bytes from ``start`` on; a mapped file is let go of as it is read."""
     digest = hashlib.sha256()
@@ -155,26 +164,6 @@ def sha256_from(data: Buffer, start: int) -> str:
                 page = at // mmap.PAGESIZE * mmap.PAGESIZE
                 data.madvise(mmap.MADV_DONTNEED, page, min(_PIECE, len(data) - page))
     return digest.hexdigest()
-
-
-def data_set_offset(data: Buffer) -> int:
-    """Where the data set starts: behind preamble and group 2, in bytes.
-
-    Read element by element, since the group length (0002,0000) of real files may be wrong.
-    """
-    position = _PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0
-    while data[position : position + 2] == b"\x02\x00" and position + 8 <= len(data):
-        vr = data[position + 4 : position + 6]
-        if vr in _LONG_VR:
-            (length,) = struct.unpack("<I", data[position + 8 : position + 12])
-            position += 12 + length
-        elif vr.isalpha():
-            (length,) = struct.unpack("<H", data[position + 6 : position + 8])
-            position += 8 + length
-        else:  # implicit VR, which PS3.10 forbids here and some writers use
-            (length,) = struct.unpack("<I", data[position + 4 : position + 8])
-            position += 8 + length
-    return min(position, len(data))
 
 
 def _transfer_syntax(dataset: FileDataset) -> str:
@@ -208,53 +197,6 @@ def _shown(value: Value) -> str:
     text = str(value)
     shown = repr(text if len(text) <= 70 else text[:70] + "...")
     return f"isn't a UID: {shown} (digits and dots, at most 64 characters)"
-
-
-def _element(header: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-    """An element; of one in a sequence the first item's."""
-    outer, _, inner = key.partition(".")
-    element: dict[str, Any] | None = header.get(outer)
-    if not inner or element is None:
-        return element
-    items = element.get("Value")
-    return _element(items[0] or {}, inner) if items else None
-
-
-def _column(attribute: Attribute, element: dict[str, Any] | None) -> Value:
-    values = element.get("Value") if element else None
-    if not values:
-        return None
-    texts = [_text(v) for v in values]
-    if attribute.python_type is str:
-        joined = "\\".join(texts)
-        return _date(joined) if attribute.vr == "DA" else joined or None
-    try:
-        number: int | float = int(values[0]) if attribute.python_type is int else float(values[0])
-    except (TypeError, ValueError, OverflowError):
-        return None
-    # SQLite's integers have 64 bits; what is longer was no number but a mistake.
-    return number if abs(number) < 2**63 else None
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, dict):
-        groups = [value.get(g, "") for g in ("Alphabetic", "Ideographic", "Phonetic")]
-        return "=".join(groups).rstrip("=")
-    return str(value).strip()
-
-
-def _date(text: str) -> str | None:
-    """A date as PS3.5 writes it; the form of ACR-NEMA (1997.04.24) is understood too."""
-    old = re.fullmatch(r"(\d{4})[.\-/](\d{2})[.\-/](\d{2})", text)
-    return "".join(old.groups()) if old else text or None
-
-
-def _meta_text(element: int, vr: bytes, text: str) -> bytes:
-    value = text.encode("ascii")
-    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-    return struct.pack("<HH2sH", 2, element, vr, len(value)) + value
 
 
 def transfer_syntax_name(uid: str) -> str:

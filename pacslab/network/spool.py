@@ -128,6 +128,7 @@ class SpoolingProvider(DIMSEServiceProvider):
         context = self.assoc._accepted_cx.get(message.context_id or 0)
         command = message.command_set
         sop_class, instance = (
-            str(command.get(keyword)) for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID")
+            str(command.get(keyword))
+            for keyword in ("AffectedSOPClassUID", "AffectedSOPInstanceUID")
         )
         return head(sop_class, instance, str(context.transfer_syntax[0]) if context else "")
