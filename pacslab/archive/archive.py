@@ -16,7 +16,8 @@ from pacslab.archive import care, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
 from pacslab.archive.files import Files, Quarantined, load, no_room
 from pacslab.archive.inbox import Found, batches
-from pacslab.archive.intake import Intake, OnConflict, Receipt, Status
+from pacslab.archive.intake import Intake
+from pacslab.archive.receipts import OnConflict, Receipt, Status
 from pacslab.archive.statements import Prepared
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level

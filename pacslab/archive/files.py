@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
 import mmap
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.errors import OutOfResourcesError, PacslabError
@@ -33,6 +34,32 @@ class Quarantined:
     at: str
 
 
+@dataclass(slots=True)
+class Staged:
+    """A file that is written under a temporary name, and may not be on disk yet."""
+
+    path: Path
+    descriptor: int
+    placed: bool = False
+
+    def sync(self) -> None:
+        """Wait until all of it is on disk. Raises OSError."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def discard(self) -> None:
+        """Remove it, unless it has its final name."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+        if not self.placed:
+            self.path.unlink(missing_ok=True)
+
+
 class Files:
     """The directories of an archive: ``files``, ``incoming`` (unfinished) and ``quarantine``."""
 
@@ -48,22 +75,26 @@ class Files:
         """Where an instance lies; the UIDs have been checked to be UIDs."""
         return self.files / study / series / f"{instance}.dcm"
 
-    def stage(self, instance: Instance) -> Path:
-        """Write the instance's file under a temporary name, synced to disk.
+    def stage(self, instance: Instance) -> Staged:
+        """Write the instance's file under a temporary name; its way to disk has begun then.
 
         Raises OutOfResourcesError when the disk is full or not writable.
         """
         with memoryview(instance.data) as view:
             return self._write_new((instance.prefix, view[instance.offset :]))
 
-    def place(self, staged: Path, target: Path) -> set[Path]:
-        """Give a staged file its final name; the directories that must be synced for it."""
-        changed = {target.parent}
-        if not target.parent.is_dir():
+    def place(self, staged: Staged, target: Path) -> set[Path]:
+        """Give a synced file its final name; the directories that must be synced for it."""
+        series = target.parent
+        changed = {series}
+        try:
+            os.replace(staged.path, target)  # noqa: PTH105 - a third of the time of Path.replace
+        except FileNotFoundError:
+            series.mkdir(parents=True, exist_ok=True)
+            staged.path.replace(target)
             # A new name in a directory is durable only when that directory is synced too.
-            changed |= {target.parent.parent, self.files}
-            target.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(target)
+            changed |= {series.parent, self.files}
+        staged.placed = True
         return changed
 
     def set_aside(self, path: Path, *, reason: str, code: str, source: str) -> Path:
@@ -86,7 +117,12 @@ class Files:
         kept = self.quarantine / f"{hashlib.sha256(data).hexdigest()[:32]}-refused.dcm"
         try:
             with memoryview(data) as view:
-                self._write_new((view,)).rename(kept)
+                staged = self._write_new((view,))
+            try:
+                staged.sync()
+                staged.path.rename(kept)
+            finally:
+                staged.discard()
             self._explain(kept, reason, code, source)
         except (OutOfResourcesError, OSError):
             return None
@@ -112,20 +148,21 @@ class Files:
                 gone += 1
         return gone
 
-    def _write_new(self, parts: Iterable[bytes | memoryview]) -> Path:
+    def _write_new(self, parts: Iterable[bytes | memoryview]) -> Staged:
         path = self.incoming / secrets.token_hex(12)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
                 for part in parts:
                     _write_all(descriptor, part)
-                os.fsync(descriptor)
-            finally:
+                _start_writing(descriptor)
+            except BaseException:
                 os.close(descriptor)
+                raise
         except OSError as error:
             path.unlink(missing_ok=True)
             raise no_room(error, self.root) from error
-        return path
+        return Staged(path, descriptor)
 
     def _quarantine_name(self, name: str) -> Path:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
@@ -163,6 +200,27 @@ def no_room(error: OSError, where: Path) -> PacslabError:
             "again; what was acknowledged is stored"
         )
     return PacslabError(f"can't write to {where}: {error.strerror or error}")
+
+
+def _start_writing(descriptor: int) -> None:
+    """Have the system begin to write what a file holds, as a hint: nothing is synced by it.
+
+    It writes while the header is parsed, or the next file of a batch is written; of a batch whose
+    files are all on their way, the first sync covers most of what the others would wait for.
+    """
+    if _SYNC_FILE_RANGE is not None:
+        _SYNC_FILE_RANGE(descriptor, 0, 0, _WRITE)
+
+
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None)  # Linux only
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return cast("Callable[[int, int, int, int], int] | None", function)
+
+
+_SYNC_FILE_RANGE: Final = _sync_file_range()
+_WRITE: Final = 2  # SYNC_FILE_RANGE_WRITE
 
 
 def _write_all(descriptor: int, part: bytes | memoryview) -> None:

@@ -13,7 +13,6 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from pacslab.archive import packing, schema, statements
 from pacslab.archive.parents import Memory, Parents
 from pacslab.dicom.instance import Instance
-from pacslab.dicom.keywords import Level, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +137,8 @@ class Writer:
         self, number: int, instance: Instance, source: str, received: datetime | None
     ) -> dict[str, Any]:
         moment = received or datetime.now(UTC)
-        return {a.keyword: instance.row[a.keyword] for a in at(Level.IMAGE)} | {
+        return {
+            **instance.row,
             "id": number,
             "SeriesInstanceUID": instance.series_instance_uid,
             "StudyInstanceUID": instance.study_instance_uid,

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Table, select, update
@@ -28,6 +29,9 @@ _KEYS: Final = {
         "NumberOfSeriesRelatedInstances",
     ),
 }
+_SAYING: Final = {
+    name: itemgetter(*(a.keyword for a in attributes)) for name, (_, attributes, _) in _KEYS.items()
+}
 _MOST: Final = 5000
 
 
@@ -38,6 +42,7 @@ class Memory:
     revision: int = -1
     last_id: int | None = None
     rows: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    agreeing: dict[tuple[str, str], tuple[Value, ...]] = field(default_factory=dict)
     bases: dict[str, bytes] = field(default_factory=dict)
 
     def begin(self, revision: int) -> None:
@@ -51,6 +56,7 @@ class Memory:
         self.revision = -1
         self.last_id = None
         self.rows.clear()
+        self.agreeing.clear()
         self.bases.clear()
 
 
@@ -84,6 +90,7 @@ class Parents:
         self._connection = connection
         self._revision = revision
         self._rows = memory.rows
+        self._agreeing = memory.agreeing
         self._claims: dict[str, str] = {}
 
     def check_series(self, study: str, one_series: str) -> None:
@@ -132,6 +139,7 @@ class Parents:
             where = table.c.StudyInstanceUID == study
             connection.execute(update(table).where(where).values(empty))
         self._rows.clear()
+        self._agreeing.clear()
         differences: list[dict[str, Any]] = []
         for uid, series, packed, base in rows:
             row = index_row(json.loads(packing.unpack(packed, base)))
@@ -167,6 +175,9 @@ class Parents:
         self, table: Table, uid: str, instance: Named, extra: Mapping[str, Value]
     ) -> list[dict[str, Any]]:
         key, attributes, count = _KEYS[table.name]
+        said = _SAYING[table.name](instance.row)
+        if self._agreeing.get((table.name, uid)) == said:
+            return []  # as an instance before it, which differed in nothing
         row = self._parent(table, uid)
         mine = {a.keyword: instance.row[a.keyword] for a in attributes}
         if row is None:
@@ -174,13 +185,14 @@ class Parents:
             new["Changed"] = self._revision
             statements.INSERT[table.name].run(self._connection, new)
             self._rows[table.name, uid] = new
+            self._agreeing[table.name, uid] = said
             return []
         fill = {k: v for k, v in mine.items() if v is not None and row[k] is None}
         if fill:
             changes = _with_folded(fill, attributes)
             self._connection.execute(update(table).where(table.c[key] == uid).values(changes))
             row.update(changes)
-        return [
+        differences = [
             {
                 "SOPInstanceUID": instance.sop_instance_uid,
                 "Keyword": a.keyword,
@@ -193,6 +205,9 @@ class Parents:
             for a in attributes
             if mine[a.keyword] is not None and mine[a.keyword] != row[a.keyword]
         ]
+        if not differences:
+            self._agreeing[table.name, uid] = said
+        return differences
 
 
 def _with_folded(values: Mapping[str, Value], attributes: Iterable[Attribute]) -> dict[str, Value]:

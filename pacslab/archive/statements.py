@@ -7,8 +7,9 @@ driver within SQLAlchemy's transaction.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, bindparam, func, insert, select, update
@@ -26,17 +27,18 @@ class Prepared:
         compiled = statement.compile(dialect=sqlite.dialect(paramstyle="qmark"))
         self._text = str(compiled)
         self._names: tuple[str, ...] = tuple(compiled.positiontup or ())
+        self._take = _taking(self._names)
         found = getattr(statement, "selected_columns", ())
         self._columns: tuple[str, ...] = tuple(column.name for column in found)
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Run it with these values."""
-        self._cursor(connection).execute(self._text, tuple(values[n] for n in self._names))
+        self._cursor(connection).execute(self._text, self._take(values))
 
     def row(self, connection: Connection, values: Mapping[str, Any]) -> Any:
         """The first row that it gives, as a tuple; None when there is none."""
         cursor = self._cursor(connection)
-        cursor.execute(self._text, tuple(values[n] for n in self._names))
+        cursor.execute(self._text, self._take(values))
         return cursor.fetchone()
 
     def mapping(self, connection: Connection, values: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -50,7 +52,7 @@ class Prepared:
         """Every row that it gives, by the names of its columns, read as they are asked for."""
         names = self._columns
         with closing(self._cursor(connection)) as cursor:
-            cursor.execute(self._text, tuple(values[n] for n in self._names))
+            cursor.execute(self._text, self._take(values))
             while rows := cursor.fetchmany(_AT_ONCE):
                 for row in rows:
                     yield dict(zip(names, row, strict=True))
@@ -63,12 +65,16 @@ class Prepared:
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
         """Run it once for each of these rows, of which there may be none."""
         if rows:
-            names = self._names
-            cursor = self._cursor(connection)
-            cursor.executemany(self._text, [tuple(r[n] for n in names) for r in rows])
+            self._cursor(connection).executemany(self._text, map(self._take, rows))
 
     def _cursor(self, connection: Connection) -> Any:
         return connection.connection.cursor()
+
+
+def _taking(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda values: tuple(values[name] for name in names)
 
 
 def _inserting(table: Table) -> Prepared:

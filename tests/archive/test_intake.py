@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pacslab.archive import Archive, OnConflict, Status
-from pacslab.archive import intake as intake_module
+from pacslab.archive import Archive, OnConflict, Status, commits
 from pacslab.archive.files import Files
 from pacslab.archive.index import Writer
 from pacslab.dicom.instance import Instance
@@ -170,7 +169,7 @@ def test_a_failed_replacement_keeps_the_old_one(
         def fails(directories: object) -> None:
             raise OSError(errno.EIO, "Input/output error")
 
-        monkeypatch.setattr(intake_module, "sync_directories", fails)
+        monkeypatch.setattr(commits, "sync_directories", fails)
         assert archive.add(other).status is Status.REFUSED
         monkeypatch.undo()
         (path,) = files_in(archive)

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
-from pacslab.archive.intake import Status
+from pacslab.archive.receipts import Status
 from pacslab.errors import ConflictError
 from pacslab.web.app import create_app
 from pacslab.web.context import Context
