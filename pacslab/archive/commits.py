@@ -1,6 +1,6 @@
 """Transactions of the write path: names and rows for all who wait at that moment, then one sync.
 
-Whoever has a synced file stands in line; the first in line commits what everybody brought. A
+Whoever has written a file stands in line; the first in line commits what everybody brought. A
 sender alone waits for nobody, and twenty at once wait for one sync of the index instead of twenty.
 """
 
@@ -24,7 +24,7 @@ from pacslab.errors import ConflictError, PacslabError, RefusedError
 
 @dataclass(slots=True)
 class Delivery:
-    """What one caller brings: instances by their place in his batch, with their synced files.
+    """What one caller brings: instances by their place in his batch, with their files.
 
     ``receipts`` has an answer for each of them once it is ``done``, or ``error`` says why not.
     """
@@ -43,6 +43,7 @@ class _Work:
 
     placed: list[Path] = field(default_factory=list)
     replaced: list[tuple[Path, Path]] = field(default_factory=list)
+    unsynced: list[Staged] = field(default_factory=list)
     dirty: set[Path] = field(default_factory=set)
     accepted: list[tuple[Instance, str, datetime | None]] = field(default_factory=list)
     aside: list[tuple[Instance, RefusedError, str]] = field(default_factory=list)
@@ -105,6 +106,8 @@ class Commits:
                         delivery.receipts[i] = receipt
                         if receipt.status is Status.STORED:
                             work.accepted.append((instance, delivery.source, None))
+                for staged in reversed(work.unsynced):  # the last one's sync covers the others
+                    staged.sync()
                 sync_directories(work.dirty)
                 if work.accepted:
                     writer.insert(work.accepted)
@@ -139,10 +142,11 @@ class Commits:
         if staged is None or staged.placed:
             # It was there a moment ago and has been removed since, or a transaction was undone
             staged = delivery.staged[i] = self._files.stage(instance)
-        staged.sync()
+        staged.settle()
         target = self._files.path(study, series, uid)
         work.dirty |= self._files.place(staged, target)
         work.placed.append(target)
+        work.unsynced.append(staged)
         known[uid] = Known(0, study, series, instance.transfer_syntax_uid, instance.sha256)
         return Receipt.of(Status.STORED, instance)
 

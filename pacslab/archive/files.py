@@ -42,8 +42,19 @@ class Staged:
     descriptor: int
     placed: bool = False
 
+    def settle(self) -> None:
+        """Wait until its bytes have been written, so that it may have its final name.
+
+        No crash leaves half a file under that name then: a journal that has the name has the
+        length and the blocks too. Where the system can't do so, all of it is synced here. The one
+        sync after that covers both the file and its name, which otherwise are two commits of the
+        file system's journal. Raises OSError.
+        """
+        if self.descriptor >= 0 and not _written(self.descriptor):
+            self.sync()
+
     def sync(self) -> None:
-        """Wait until all of it is on disk. Raises OSError."""
+        """Make it durable, once. Raises OSError."""
         descriptor, self.descriptor = self.descriptor, -1
         if descriptor >= 0:
             try:
@@ -73,7 +84,7 @@ class Files:
 
     def path(self, study: str, series: str, instance: str) -> Path:
         """Where an instance lies; the UIDs have been checked to be UIDs."""
-        return self.files / study / series / f"{instance}.dcm"
+        return Path(f"{self.files}/{study}/{series}/{instance}.dcm")
 
     def stage(self, instance: Instance) -> Staged:
         """Write the instance's file under a temporary name; its way to disk has begun then.
@@ -84,7 +95,10 @@ class Files:
             return self._write_new((instance.prefix, view[instance.offset :]))
 
     def place(self, staged: Staged, target: Path) -> set[Path]:
-        """Give a synced file its final name; the directories that must be synced for it."""
+        """Give a settled file its final name; the directories that must be synced for it.
+
+        The file must be synced too, then.
+        """
         series = target.parent
         changed = {series}
         try:
@@ -149,7 +163,7 @@ class Files:
         return gone
 
     def _write_new(self, parts: Iterable[bytes | memoryview]) -> Staged:
-        path = self.incoming / secrets.token_hex(12)
+        path = Path(f"{self.incoming}/{secrets.token_hex(12)}")
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             try:
@@ -212,8 +226,20 @@ def _start_writing(descriptor: int) -> None:
         _SYNC_FILE_RANGE(descriptor, 0, 0, _WRITE)
 
 
+def _written(descriptor: int) -> bool:
+    """Wait until what a file holds has been written; False where the system can't tell."""
+    if _SYNC_FILE_RANGE is None:
+        return False
+    if _SYNC_FILE_RANGE(descriptor, 0, 0, _WRITE_AND_WAIT) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.ESPIPE):
+        return False
+    raise OSError(code, os.strerror(code))
+
+
 def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
-    function = getattr(ctypes.CDLL(None), "sync_file_range", None)  # Linux only
+    function = getattr(ctypes.CDLL(None, use_errno=True), "sync_file_range", None)  # Linux only
     if function is not None:
         function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
     return cast("Callable[[int, int, int, int], int] | None", function)
@@ -221,6 +247,7 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 
 _SYNC_FILE_RANGE: Final = _sync_file_range()
 _WRITE: Final = 2  # SYNC_FILE_RANGE_WRITE
+_WRITE_AND_WAIT: Final = 7  # with WAIT_BEFORE and WAIT_AFTER
 
 
 def _write_all(descriptor: int, part: bytes | memoryview) -> None:

@@ -60,8 +60,8 @@ class Intake:
             for i, instance in arrivals.items():
                 if not is_same(instance, known.get(instance.sop_instance_uid)):
                     staged[i] = self._files.stage(instance)
-            for file in reversed(staged.values()):  # the last one's sync nearly covers the others
-                file.sync()
+            for file in staged.values():
+                file.settle()
             if arrivals:
                 self._commits.commit(delivery)
             answers = delivery.receipts
