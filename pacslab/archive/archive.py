@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -155,15 +156,31 @@ class Archive:
 
         A file that can't be read is refused with the reason; the rest goes on.
         """
-        for group in batches(found):
-            items: list[Instance | Receipt] = []
-            for one in group:
-                try:
-                    items.append(self._intake.read(one.load(), "file", None))
-                except OSError as error:
-                    why = RefusedError(f"can't be read: {error.strerror or error}")
-                    items.append(Receipt(Status.REFUSED, error=why))
-            yield from zip(group, self._intake.store(items, source="file"), strict=True)
+        # While a batch is on its way to disk, the next is read and parsed.
+        with ThreadPoolExecutor(1, "reading") as ahead:
+            previous: tuple[list[Found], list[Instance | Receipt]] | None = None
+            for group in batches(found):
+                reading = ahead.submit(self._read_all, group)
+                if previous is not None:
+                    yield from self._store_all(*previous)
+                previous = group, reading.result()
+            if previous is not None:
+                yield from self._store_all(*previous)
+
+    def _read_all(self, group: list[Found]) -> list[Instance | Receipt]:
+        items: list[Instance | Receipt] = []
+        for one in group:
+            try:
+                items.append(self._intake.read(one.load(), "file", None))
+            except OSError as error:
+                why = RefusedError(f"can't be read: {error.strerror or error}")
+                items.append(Receipt(Status.REFUSED, error=why))
+        return items
+
+    def _store_all(
+        self, group: list[Found], items: list[Instance | Receipt]
+    ) -> Iterator[tuple[Found, Receipt]]:
+        return zip(group, self._intake.store(items, source="file"), strict=True)
 
     # --- questions ------------------------------------------------------------------------
 

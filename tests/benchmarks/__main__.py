@@ -65,6 +65,9 @@ def _compare(folder: Path, small: int, large: int, asked: int) -> list[Row]:
     one = [measures.copies(SMALL, folder / "mr", small)]
     four = [measures.copies(SMALL, folder / f"mr{i}", small // 4) for i in range(4)]
     big = [measures.copies(LARGE, folder / "ct", large)]
+    bigs = [measures.copies(LARGE, folder / f"ct{i}", large // 4) for i in range(4)]
+    slow = [measures.copies(SMALL, folder / "nagle", max(small // 20, 20))]
+    senders = Senders(one, four, big, bigs, slow)
     figures: dict[str, dict[str, float]] = {}
     for start in (pacslab, orthanc):
         if start is orthanc and shutil.which("Orthanc") is None:
@@ -73,7 +76,7 @@ def _compare(folder: Path, small: int, large: int, asked: int) -> list[Row]:
         home = folder / start.__name__
         home.mkdir()
         with start(home) as peer:
-            figures[start.__name__] = _stored(peer, one, four, big) | _asked(peer, one, asked)
+            figures[start.__name__] = _stored(peer, senders) | _asked(peer, one, asked)
     ours, theirs = figures["pacslab"], figures.get("orthanc", {})
     return [
         Row(what, unit, ours[what], theirs.get(what), higher)
@@ -81,6 +84,8 @@ def _compare(folder: Path, small: int, large: int, asked: int) -> list[Row]:
             ("C-STORE, 10 KB MR, one association", "instances/s", True),
             ("C-STORE, 10 KB MR, four associations", "instances/s", True),
             ("C-STORE, 525 KB CT, one association", "instances/s", True),
+            ("C-STORE, 525 KB CT, four associations", "instances/s", True),
+            ("C-STORE, 10 KB MR, sender with Nagle's algorithm", "instances/s", True),
             ("QIDO-RS by PatientID, four connections", "requests/s", True),
             ("QIDO-RS by PatientID, one request", "ms", False),
             ("metadata of a series of 50", "ms", False),
@@ -88,11 +93,25 @@ def _compare(folder: Path, small: int, large: int, asked: int) -> list[Row]:
     ]
 
 
-def _stored(peer: Peer, one: list[Path], four: list[Path], big: list[Path]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Senders:
+    """Folders to send, each by a sender of its own: small or large, one or four at once."""
+
+    one: list[Path]
+    four: list[Path]
+    big: list[Path]
+    bigs: list[Path]
+    slow: list[Path]
+
+
+def _stored(peer: Peer, senders: Senders) -> dict[str, float]:
+    rate = measures.stored_per_second
     return {
-        "C-STORE, 10 KB MR, one association": measures.stored_per_second(peer, one),
-        "C-STORE, 10 KB MR, four associations": measures.stored_per_second(peer, four),
-        "C-STORE, 525 KB CT, one association": measures.stored_per_second(peer, big),
+        "C-STORE, 10 KB MR, one association": rate(peer, senders.one),
+        "C-STORE, 10 KB MR, four associations": rate(peer, senders.four),
+        "C-STORE, 525 KB CT, one association": rate(peer, senders.big),
+        "C-STORE, 525 KB CT, four associations": rate(peer, senders.bigs),
+        "C-STORE, 10 KB MR, sender with Nagle's algorithm": rate(peer, senders.slow, nagle=True),
     }
 
 
