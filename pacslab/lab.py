@@ -184,6 +184,19 @@ class Lab:
         """Every version of every saved cohort, a row each."""
         return pd.DataFrame(listed(self.archive.database), columns=COHORT_COLUMNS)
 
+    def quality(
+        self, cohort: Any = None, *, pixels: bool = False, progress: bool = True
+    ) -> pd.DataFrame:
+        """What a researcher would rather know before she computes on a cohort; None is all.
+
+        A row a finding, errors first: missing, duplicate and unevenly spaced slices, mixed
+        orientations, sizes and kernels, patients who differ between studies, impossible dates and
+        ages, missing units. With ``pixels`` every frame is decoded as well.
+        """
+        from pacslab.cohort.quality import quality
+
+        return quality(self.archive, self._mirror, cohort, pixels=pixels, progress=progress)
+
     @property
     def counts(self) -> dict[str, int]:
         """How many patients, studies, series and instances there are."""
