@@ -197,6 +197,30 @@ class Lab:
 
         return quality(self.archive, self._mirror, cohort, pixels=pixels, progress=progress)
 
+    def export(
+        self,
+        cohort: Any,
+        out: str | os.PathLike[str],
+        *,
+        format: str = "dicom",
+        licence: str = "",
+        progress: bool = True,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Write a cohort as a dataset for others: ``dicom``, ``nifti`` or ``parquet``.
+
+        A row an instance with its file and status. The folder gets a manifest with checksums and a
+        dataset card; run again, it goes on where it stopped. ``pixels=True`` writes the frames of
+        ``parquet`` too. Raises UsageError for a folder that holds something else,
+        OutOfResourcesError when the disk is full.
+        """
+        from pacslab.cohort.exports.export import export
+
+        return export(
+            self.archive, self._mirror, cohort, Path(out),
+            format=format, licence=licence, progress=progress, **options,
+        )  # fmt: skip
+
     @property
     def counts(self) -> dict[str, int]:
         """How many patients, studies, series and instances there are."""
