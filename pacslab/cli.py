@@ -107,7 +107,7 @@ def _parser() -> _Parser:
     export = command("export", _export, "write a dataset for others, with manifest and checksums")
     export.add_argument("directory", metavar="DIR", type=server_directory)
     export.add_argument("out", metavar="OUT", type=Path)
-    export.add_argument("--format", choices=["dicom", "nifti", "parquet"],
+    export.add_argument("--format", choices=["bids", "dicom", "nifti", "parquet"],
                         help="of the dataset (default: dicom)")  # fmt: skip
     export.add_argument("--sql", metavar="SQL", help="that chooses it (default: everything)")
     export.add_argument("--licence", help="of the dataset, for its card")

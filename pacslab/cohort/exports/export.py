@@ -10,7 +10,7 @@ import pandas as pd
 
 from pacslab.archive import Archive
 from pacslab.cohort.cohort import Cohort
-from pacslab.cohort.exports import card, dicom, nifti, parquet
+from pacslab.cohort.exports import bids, card, dicom, nifti, parquet
 from pacslab.cohort.exports.folder import Folder
 from pacslab.cohort.exports.job import Job, Outcome
 from pacslab.cohort.mirror import Mirror
@@ -18,11 +18,12 @@ from pacslab.cohort.quality import quality
 from pacslab.errors import UsageError
 
 _WRITERS: Final[Mapping[str, Callable[[Job, Folder], Iterator[Outcome]]]] = {
+    "bids": bids.write,
     "dicom": dicom.write,
     "nifti": nifti.write,
     "parquet": parquet.write,
 }
-_OPTIONS: Final = {"dicom": frozenset[str](), "nifti": frozenset[str](),
+_OPTIONS: Final = {"bids": frozenset[str](), "dicom": frozenset[str](), "nifti": frozenset[str](),
                    "parquet": frozenset({"pixels"})}  # fmt: skip
 FORMATS: Final = tuple(_WRITERS)
 COLUMNS: Final = ("path", "Status", "Reason", "PatientID", "StudyInstanceUID", "SeriesInstanceUID",
@@ -53,7 +54,9 @@ def export(
         raise UsageError(f"format is {format!r}: take one of {', '.join(FORMATS)}")
     if unknown := options.keys() - _OPTIONS[format]:
         raise UsageError(f"{format} takes no option {unknown.pop()!r}")
-    job = Job.of(archive, mirror, what, options=options, progress=progress)
+    of_cohort = _of_cohort(what)
+    told = {"licence": licence, "name": of_cohort.get("name")}
+    job = Job.of(archive, mirror, what, options={**options, **told}, progress=progress)
     same = {"format": format, "digest": job.digest, "options": options}
     folder = Folder.claimed(out.expanduser().absolute(), same)
     outcomes = list(_WRITERS[format](job, folder))
@@ -64,7 +67,7 @@ def export(
     with folder.file("manifest.parquet") as partial:
         done.to_parquet(partial, index=False)
     folder.write("manifest.csv", done.to_csv(index=False, lineterminator="\n"))
-    about = {**same, "licence": licence, "sql": sql, **_of_cohort(what)}
+    about = {**same, "licence": licence, "sql": sql, **of_cohort}
     chosen = pd.DataFrame({"SOPInstanceUID": [s.sop_instance_uid for s in job.found]})
     card.write(job, folder, about, quality(archive, mirror, chosen))
     folder.checksums()

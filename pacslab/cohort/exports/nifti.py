@@ -56,20 +56,8 @@ def convert(program: str, files: list[Path], out: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="pacslab-") as scratch:
         for number, file in enumerate(files):
             (Path(scratch) / f"{number:06}.dcm").symlink_to(file)
-        command = [
-            program,
-            "-b",
-            "y",
-            "-ba",
-            "y",
-            "-z",
-            "y",
-            "-f",
-            "%s_%d",
-            "-o",
-            str(out),
-            scratch,
-        ]
+        options = ["-b", "y", "-ba", "y", "-z", "y", "-f", "%s_%d"]
+        command = [program, *options, "-o", str(out), scratch]
         try:
             ended = subprocess.run(
                 command, capture_output=True, text=True, check=False, timeout=_SECONDS

@@ -179,7 +179,7 @@ def test_folders_and_words_that_cannot_be_meant(lab: Lab, tmp_path: Path) -> Non
     for other in ({"cohort": "1.2.1.1.2"}, {"cohort": "1.2.1.1.1", "format": "parquet"}):
         with pytest.raises(UsageError, match="another cohort or format"):
             lab.export(out=tmp_path / "out", progress=False, **other)
-    with pytest.raises(UsageError, match="take one of dicom"):
+    with pytest.raises(UsageError, match="take one of bids, dicom"):
         lab.export(None, tmp_path / "new", format="zip")
     with pytest.raises(UsageError, match="no option 'pixels'"):
         lab.export(None, tmp_path / "new", pixels=True)
