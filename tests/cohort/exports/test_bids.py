@@ -68,8 +68,8 @@ def test_a_dataset_that_the_validator_takes(lab: Lab, tmp_path: Path) -> None:
     assert bids.validate(out) == []
     people = pd.read_csv(out / "participants.tsv", sep="\t")
     assert people.to_dict("records") == [
-        {"participant_id": "sub-P1x2", "age": 89, "sex": "F"},
         {"participant_id": "sub-P1", "age": 89, "sex": "F"},
+        {"participant_id": "sub-P1x2", "age": 89, "sex": "F"},
     ]
     assert json.loads((out / "dataset_description.json").read_text())["License"] == "CC0"
     assert not (out / ".pacslab").exists()
