@@ -16,10 +16,11 @@ import pandas as pd
 import pydicom
 from tqdm.auto import tqdm
 
-from pacslab.archive import Archive, OnConflict
+from pacslab.archive import Archive, OnConflict, schema
 from pacslab.archive.cohorts import COLUMNS as COHORT_COLUMNS
 from pacslab.archive.cohorts import listed
 from pacslab.archive.inbox import Found, find, in_memory
+from pacslab.archive.journal import entries
 from pacslab.archive.search import fields_of
 from pacslab.cohort import cohort
 from pacslab.cohort.cohort import Cohort
@@ -32,6 +33,7 @@ from pacslab.dicom.matching import Query, attribute_of, level_of
 from pacslab.errors import ServerError, UsageError
 from pacslab.notebook.card import card
 from pacslab.notebook.contact_sheet import ContactSheet, contact_sheet
+from pacslab.notebook.sequence import SequenceDiagram, show
 from pacslab.server import control, record
 from pacslab.server.settings import Settings
 
@@ -271,6 +273,31 @@ class Lab:
         results = client.send(self._sources(what), host, port, ae_title=aet, progress=progress)
         return pd.DataFrame([asdict(r) for r in results])
 
+    @property
+    def associations(self) -> pd.DataFrame:
+        """Every association with our server, the last one first: who, when, how it ended and why.
+
+        ``Contexts`` is JSON: what was proposed, what was accepted, and why not.
+        """
+        return self._journal(schema.associations, None)
+
+    @property
+    def messages(self) -> pd.DataFrame:
+        """Every DIMSE message of associations that were traced (``serve(trace=True)``)."""
+        return self._journal(schema.messages, None)
+
+    @property
+    def pdus(self) -> pd.DataFrame:
+        """Every PDU of associations that were traced (``serve(trace=True)``), decoded."""
+        return self._journal(schema.pdus, None)
+
+    def show_association(self, number: int | None = None) -> SequenceDiagram:
+        """An association as a sequence diagram, by its ``id``; the last one when none is named.
+
+        The mouse over an arrow shows its fields. Raises NotFoundError.
+        """
+        return show(self.archive, number)
+
     # --- care -------------------------------------------------------------------------------
 
     def check(self, *, progress: bool = True) -> pd.DataFrame:
@@ -317,6 +344,10 @@ class Lab:
     def _added(self, found: Iterable[Found], progress: bool) -> pd.DataFrame:
         bar = tqdm(found, desc="adding", unit="file", disable=not progress)
         return from_receipts((one.name, got) for one, got in self.archive.add_found(bar))
+
+    def _journal(self, table: Any, number: int | None) -> pd.DataFrame:
+        rows = list(entries(self.archive.database, table, number))[::-1]
+        return pd.DataFrame(rows, columns=[c.name for c in table.columns])
 
     def _own_peer(self) -> str:
         return f"{self.server.ae_title}@{self.server.dicom}"

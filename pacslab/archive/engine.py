@@ -77,16 +77,21 @@ class Database:
 
         Only one runs at a time, over all processes, so that what is read in it stays true.
         """
+        with self.noting() as connection:
+            revision = _revision(connection) + 1
+            yield connection, revision
+            statements.SET_STATE.run(connection, {"name": "revision", "value": str(revision)})
+
+    @contextmanager
+    def noting(self) -> Iterator[Connection]:
+        """A transaction like :meth:`writing`, for logs, which are no change of the archive."""
         with _translated(self.path), self._lock:
             if self._kept is None:  # to take one from the pool for each transaction takes 0.1 ms
                 self._kept = self._writer.connect()
             connection = self._kept
             try:
                 with connection.begin():
-                    revision = _revision(connection) + 1
-                    yield connection, revision
-                    values = {"name": "revision", "value": str(revision)}
-                    statements.SET_STATE.run(connection, values)
+                    yield connection
             except BaseException:
                 self._kept = None  # whatever state it is in
                 connection.close()

@@ -195,6 +195,63 @@ cohort_series = Table(
     info={KEPT: True},
 )
 
+associations = Table(
+    "associations",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Number of the association"),
+    Column("StartedAt", Text, nullable=False, comment="When the connection came, UTC, ISO 8601"),
+    Column("EndedAt", Text, comment="When it ended; empty while it lasts"),
+    Column("CallingAETitle", Text, comment="Who called"),
+    Column("CalledAETitle", Text, comment="Whom he called"),
+    Column("PeerHost", Text, nullable=False, comment="From where"),
+    Column("PeerPort", Integer, nullable=False, comment="From which port"),
+    Column("Ending", Text, nullable=False, comment="running, released, aborted, rejected or lost"),
+    Column("Reason", Text, comment="Why it ended so"),
+    Column("Messages", Integer, comment="Requests served"),
+    Column("Stored", Integer, comment="Instances that were new"),
+    Column("AlreadyThere", Integer, comment="Instances that were there already"),
+    Column("Refused", Integer, comment="Instances that were refused"),
+    Column("BytesReceived", Integer, comment="Bytes that came over the connection"),
+    Column("BytesSent", Integer, comment="Bytes that went over it"),
+    Column("Contexts", Text, comment="Presentation contexts and what became of each, JSON"),
+    info={KEPT: True},
+    comment="One row an association with the DICOM listener.",
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Running number"),
+    Column("AssociationID", Integer, nullable=False, index=True, comment="associations.id"),
+    Column("At", Text, nullable=False, comment="When it was complete, UTC, ISO 8601"),
+    Column("Direction", Text, nullable=False, comment="received or sent"),
+    Column("Type", Text, nullable=False, comment="C-STORE-RQ, C-ECHO-RSP, ... (PS3.7 E.1)"),
+    Column("MessageID", Integer, comment="Message ID, or the one being responded to"),
+    Column("ContextID", Integer, comment="Presentation context"),
+    Column("SOPClassUID", Text, comment="Affected or Requested SOP Class UID"),
+    Column("SOPInstanceUID", Text, comment="Affected or Requested SOP Instance UID"),
+    Column("Status", Text, comment="Status (0000,0900) of a response, hexadecimal"),
+    Column("Comment", Text, comment="Error Comment (0000,0902)"),
+    Column("DataSetSize", Integer, comment="Bytes of its data set; empty when it has none"),
+    info={KEPT: True},
+    comment="One row a DIMSE message, of associations that are traced.",
+)
+
+pdus = Table(
+    "pdus",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Running number"),
+    Column("AssociationID", Integer, nullable=False, index=True, comment="associations.id"),
+    Column("At", Text, nullable=False, comment="When it came or went, UTC, ISO 8601"),
+    Column("Direction", Text, nullable=False, comment="received or sent"),
+    Column("Type", Text, nullable=False, comment="A-ASSOCIATE-RQ, P-DATA-TF, ... (PS3.8 9.3)"),
+    Column("Length", Integer, nullable=False, comment="Bytes, with its head of six"),
+    Column("Summary", Text, nullable=False, comment="What it says, in a few words"),
+    Column("Fields", Text, nullable=False, comment="Its fields, JSON; no data sets"),
+    info={KEPT: True},
+    comment="One row a protocol data unit, of associations that are traced.",
+)
+
 state = Table(
     "state",
     metadata,

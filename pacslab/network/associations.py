@@ -18,12 +18,14 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.transport import AddressInformation
 
 from pacslab.archive import Archive
+from pacslab.archive.journal import Entry, Journal, now
 from pacslab.network import contexts, spool, store
 from pacslab.network.commands import StoreRequest
 from pacslab.network.receiver import Receiver
 from pacslab.network.spool import Spool, SpoolingProvider
 from pacslab.network.store import Answer
 from pacslab.network.summary import AssociationSummary, Notes
+from pacslab.network.trace import Trace
 from pacslab.network.transport import PromptSocket
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class Service:
     on_association: Callable[[AssociationSummary], None] | None
     stopping: threading.Event
     closed: threading.Event  # nothing may touch the archive any more
+    journal: Journal | None = None
+    trace: bool = False  # note every PDU and message
 
 
 class IncomingAssociation(Association):
@@ -66,6 +70,7 @@ class IncomingAssociation(Association):
         self.dimse = SpoolingProvider(self, service.archive.files.incoming)
         self.connection = PromptSocket(self, connection, service.network_timeout)
         self.set_socket(self.connection)
+        self._entry = self._begin_entry(peer)
         self.acceptor.maximum_length = ae.maximum_pdu_size
         self.acceptor.ae_title = ae.ae_title
         self.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
@@ -73,6 +78,15 @@ class IncomingAssociation(Association):
         self.acceptor.implementation_version_name = ae.implementation_version_name
         self.requestor.address_info = AddressInformation.from_tuple(peer)
         self.bind(evt.EVT_REQUESTED, self._choose_contexts)
+
+    def _begin_entry(self, peer: tuple[Any, ...]) -> Entry | None:
+        journal = self._service.journal
+        if journal is None:
+            return None
+        entry = journal.association(StartedAt=now(), PeerHost=str(peer[0]), PeerPort=int(peer[1]))
+        if self._service.trace:
+            self.connection.tap = Trace(journal, entry)
+        return entry
 
     # --- serving --------------------------------------------------------------------------
 
@@ -229,7 +243,7 @@ class IncomingAssociation(Association):
         self.dul.kill_dul()
 
     def _tell(self) -> None:
-        told = self.notes.summary()
+        told = self.notes.summary(self.connection.received, self.connection.sent)
         log.info(
             "%s at %s %s%s: %d stored, %d already there, %d refused",
             told.calling_ae_title or "a connection",
@@ -240,6 +254,8 @@ class IncomingAssociation(Association):
             told.already_there,
             told.refused,
         )
+        if self._service.journal is not None and self._entry is not None:
+            self._service.journal.ended(self._entry, **told.columns())
         if self._service.on_association is not None:
             try:
                 self._service.on_association(told)

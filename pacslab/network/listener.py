@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from pynetdicom.ae import ApplicationEntity
 
 from pacslab.archive import Archive
+from pacslab.archive.journal import Journal
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacslab.network.associations import IncomingAssociation, Service
 from pacslab.network.ports import port_in_use
@@ -32,6 +33,7 @@ class DicomListener:
     ``calling_ae_titles`` who calls himself otherwise than named there (PS3.8 table 9-21). Titles
     are no protection: any caller can take any. ``network_timeout`` (s) ends associations in which
     nothing happens. ``on_association`` gets each association that has ended, in its own thread.
+    Each is noted in the ``journal``, and with ``trace`` every PDU and message of it.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class DicomListener:
         max_associations: int = 50,
         network_timeout: float = _IDLE,
         on_association: Callable[[AssociationSummary], None] | None = None,
+        journal: Journal | None = None,
+        trace: bool = False,
     ) -> None:
         self.ae_title = ae_title
         self._host = host
@@ -66,6 +70,8 @@ class DicomListener:
             on_association,
             threading.Event(),
             threading.Event(),
+            journal,
+            trace,
         )
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None

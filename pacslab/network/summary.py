@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -39,7 +40,8 @@ class AssociationSummary:
 
     ``ending`` is released, aborted, rejected or lost (the connection ended without a word, or
     nothing ever came); ``reason`` says more. ``messages`` counts requests; ``stored`` the
-    instances that were new, ``already_there`` those that weren't. Times are UTC.
+    instances that were new, ``already_there`` those that weren't. Times are UTC, bytes those of
+    the connection.
     """
 
     calling_ae_title: str
@@ -54,7 +56,27 @@ class AssociationSummary:
     stored: int
     already_there: int
     refused: int
+    bytes_received: int
+    bytes_sent: int
     contexts: tuple[ContextSummary, ...]
+
+    def columns(self) -> dict[str, Any]:
+        """As a row of the index's table ``associations``."""
+        contexts = [asdict(context) for context in self.contexts]
+        return {
+            "EndedAt": self.ended.isoformat(timespec="microseconds"),
+            "CallingAETitle": self.calling_ae_title,
+            "CalledAETitle": self.called_ae_title,
+            "Ending": self.ending,
+            "Reason": self.reason,
+            "Messages": self.messages,
+            "Stored": self.stored,
+            "AlreadyThere": self.already_there,
+            "Refused": self.refused,
+            "BytesReceived": self.bytes_received,
+            "BytesSent": self.bytes_sent,
+            "Contexts": json.dumps(contexts),
+        }
 
 
 class Notes:
@@ -81,7 +103,7 @@ class Notes:
         if not self._ending:
             self._ending, self._reason = ending, reason
 
-    def summary(self) -> AssociationSummary:
+    def summary(self, bytes_received: int, bytes_sent: int) -> AssociationSummary:
         """All of it, now that it has ended."""
         request = self._association.requestor.primitive
         self.end("lost", "the connection ended" if request else "no association was requested")
@@ -98,6 +120,8 @@ class Notes:
             stored=self.stored,
             already_there=self.already_there,
             refused=self.refused,
+            bytes_received=bytes_received,
+            bytes_sent=bytes_sent,
             contexts=self._contexts(),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,6 +15,10 @@ _LONGEST_PDU: Final = 64 << 20  # bytes
 _AT_ONCE: Final = 1 << 18
 _PDU_TYPES: Final = range(1, 8)
 _HEAD: Final = 6  # bytes: type, reserved, length (PS3.8 9.3.1)
+
+
+Tap = Callable[[bool, "bytes | memoryview"], None]
+"""Told every PDU, and whether it was sent by us."""
 
 
 def send_at_once(connection: socket.socket) -> None:
@@ -37,6 +42,8 @@ class PromptSocket(AssociationSocket):
         self._buffer = memoryview(bytearray(_AT_ONCE))
         self._start = self._stop = 0
         self._failure: OSError | None = None
+        self.received = self.sent = 0  # bytes
+        self.tap: Tap | None = None
         super().__init__(association, client_socket=connection)
         self._acknowledge()
 
@@ -81,7 +88,10 @@ class PromptSocket(AssociationSocket):
         except OSError as error:
             self._failure = error
             return None
-        return self._buffer[self._start : self._start + length]
+        pdu = self._buffer[self._start : self._start + length]
+        if self.tap is not None:
+            self.tap(False, pdu)
+        return pdu
 
     def take(self, length: int) -> None:
         """Let go of the first bytes that were read; views of them are no good any more."""
@@ -103,6 +113,9 @@ class PromptSocket(AssociationSocket):
 
     def send(self, bytestream: bytes) -> None:
         """Send all of it."""
+        self.sent += len(bytestream)
+        if self.tap is not None:
+            self.tap(True, bytestream)
         super().send(bytestream)
         self._acknowledge()
 
@@ -125,6 +138,7 @@ class PromptSocket(AssociationSocket):
             if not read:
                 return False
             self._stop += read
+            self.received += read
             self._acknowledge()
         return True
 

@@ -18,6 +18,7 @@ from typing import Final
 import uvicorn
 
 from pacslab.archive import Archive
+from pacslab.archive.journal import Journal
 from pacslab.errors import ServerError
 from pacslab.network.listener import DicomListener
 from pacslab.network.ports import port_in_use
@@ -82,6 +83,7 @@ def run(
 @contextmanager
 def _dicom(archive: Archive, settings: Settings) -> Iterator[int]:
     callers = [t.strip() for t in settings.allow_calling_ae.split(",") if t.strip()]
+    journal = Journal(archive.database)
     listener = DicomListener(
         archive,
         ae_title=settings.ae_title,
@@ -91,12 +93,15 @@ def _dicom(archive: Archive, settings: Settings) -> Iterator[int]:
         calling_ae_titles=callers or None,
         allow_unknown_sop_classes=settings.allow_unknown_sop_classes,
         max_associations=settings.max_associations,
+        journal=journal,
+        trace=settings.trace,
     )
-    listener.start()
-    try:
-        yield listener.port
-    finally:
-        listener.stop(timeout=_GRACE)
+    with journal:
+        listener.start()
+        try:
+            yield listener.port
+        finally:
+            listener.stop(timeout=_GRACE)
 
 
 @contextmanager

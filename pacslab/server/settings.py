@@ -43,6 +43,7 @@ class Settings:
     )
     allow_delete: bool = _setting(False, "serve DELETE over DICOMweb; deleted files are kept")
     max_associations: int = _setting(64, "associations at the same time")
+    trace: bool = _setting(False, "note every PDU and message, for lab.pdus and lab.messages")
     trusted_proxies: str = _setting(
         "127.0.0.1,::1", "addresses of proxies whose X-Forwarded headers are believed"
     )
