@@ -275,21 +275,21 @@ class Lab:
 
     @property
     def associations(self) -> pd.DataFrame:
-        """Every association with our server, the last one first: who, when, how it ended and why.
+        """Every association with our server: who, when, how it ended and why.
 
         ``Contexts`` is JSON: what was proposed, what was accepted, and why not.
         """
-        return self._journal(schema.associations, None)
+        return self._journal(schema.associations)
 
     @property
     def messages(self) -> pd.DataFrame:
         """Every DIMSE message of associations that were traced (``serve(trace=True)``)."""
-        return self._journal(schema.messages, None)
+        return self._journal(schema.messages)
 
     @property
     def pdus(self) -> pd.DataFrame:
         """Every PDU of associations that were traced (``serve(trace=True)``), decoded."""
-        return self._journal(schema.pdus, None)
+        return self._journal(schema.pdus)
 
     def show_association(self, number: int | None = None) -> SequenceDiagram:
         """An association as a sequence diagram, by its ``id``; the last one when none is named.
@@ -345,9 +345,11 @@ class Lab:
         bar = tqdm(found, desc="adding", unit="file", disable=not progress)
         return from_receipts((one.name, got) for one, got in self.archive.add_found(bar))
 
-    def _journal(self, table: Any, number: int | None) -> pd.DataFrame:
-        rows = list(entries(self.archive.database, table, number))[::-1]
-        return pd.DataFrame(rows, columns=[c.name for c in table.columns])
+    def _journal(self, table: Any) -> pd.DataFrame:
+        rows = list(entries(self.archive.database, table))
+        frame = pd.DataFrame(rows, columns=[c.name for c in table.columns])
+        numbers = [c.name for c in table.columns if c.type.python_type is int]
+        return frame.astype(dict.fromkeys(numbers, "Int64"))
 
     def _own_peer(self) -> str:
         return f"{self.server.ae_title}@{self.server.dicom}"

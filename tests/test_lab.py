@@ -14,6 +14,7 @@ import pytest
 
 import pacslab
 from pacslab import Lab
+from pacslab.archive import schema
 from pacslab.errors import NetworkError, NotFoundError, QueryError, UsageError
 from tests.conftest import dicom_file
 from tests.making import instance
@@ -151,6 +152,19 @@ def test_echo_and_send_over_the_network(lab: Lab, folder: Path, tmp_path: Path) 
         other.stop()
         with pytest.raises(NetworkError):
             lab.echo(peer, timeout=5)
+
+
+def test_what_the_network_did(lab: Lab, folder: Path) -> None:
+    assert list(lab.associations) == [c.name for c in schema.associations.columns]
+    lab.serve(dicom_port=0, http_port=0, trace=True)
+    lab.echo()
+    lab.stop()  # which writes what was noted
+    (row,) = lab.associations.itertuples()
+    assert (row.CalledAETitle, row.Ending, row.Messages) == ("PACSLAB", "released", 1)
+    assert list(lab.messages.Type) == ["C-ECHO-RQ", "C-ECHO-RSP"]
+    assert list(lab.pdus.Type)[:2] == ["A-ASSOCIATE-RQ", "A-ASSOCIATE-AC"]
+    assert "C-ECHO-RSP 0x0000" in lab.show_association()._repr_html_()
+    assert lab.show_association(row.id) == lab.show_association()
 
 
 def test_the_package_imports_quickly_without_the_notebooks_libraries() -> None:
