@@ -68,7 +68,8 @@ def show(archive: Archive, number: int | None = None) -> SequenceDiagram:
     Raises NotFoundError.
     """
     database = archive.database
-    found = list(entries(database, schema.associations, number))
+    one = None if number is None else int(number)  # a DataFrame gives NumPy's integers
+    found = list(entries(database, schema.associations, one))
     if not found:
         which = "no association yet" if number is None else f"no association {number}"
         raise NotFoundError(f"{which}: lab.associations lists them")
