@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from pacslab.web import delete, qido, stow, wado, wado_uri
+from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
 from pacslab.web.access import Access
 from pacslab.web.compression import Compression
 from pacslab.web.context import Context
@@ -31,7 +31,8 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     app = FastAPI(title="pacslab", version=_VERSION, docs_url=None, redoc_url=None)
     app.state.context = context
     install(app)
-    for router in (qido.router, wado.router, stow.router, delete.router, wado_uri.router, *routers):
+    own = (qido, wado, stow, delete, wado_uri, capabilities)
+    for router in (*(module.router for module in own), *routers):
         app.include_router(router)
 
     @app.api_route("/health", methods=["GET", "HEAD"], tags=["server"])

@@ -63,7 +63,7 @@ PIXEL_DATA: Final = frozenset({"7FE00008", "7FE00009", "7FE00010"})
 _BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 
 _PLAIN: Final = (Offer(OCTETS), Offer(OCTETS, multipart=True))
-_PIXELS: Final = (
+OFFERS: Final = (
     *_PLAIN,
     *(Offer(name, multipart=True) for name in COMPRESSED),
     *(Offer(name) for name in COMPRESSED),
@@ -103,7 +103,7 @@ async def bulkdata(request: Request, study: str, series: str, instance: str, pat
     Range gives a part of them. Raises NotFoundError, NotAcceptableError, PixelError.
     """
     path = path.strip("/").upper()
-    wanted = wishes(accepted(request), _PIXELS if path in PIXEL_DATA else _PLAIN)
+    wanted = wishes(accepted(request), OFFERS if path in PIXEL_DATA else _PLAIN)
     function = _of_pixels if path in PIXEL_DATA else _of_element
     return await working(function, request, (study, series, instance), path, wanted)
 
@@ -113,7 +113,7 @@ async def pixeldata(request: Request, study: str, series: str, instance: str) ->
 
     Raises as bulkdata does.
     """
-    wanted = wishes(accepted(request), _PIXELS)
+    wanted = wishes(accepted(request), OFFERS)
     return await working(_of_pixels, request, (study, series, instance), None, wanted)
 
 

@@ -22,7 +22,7 @@ from pacslab.web.working import working
 
 JSON: Final = "application/dicom+json"
 XML: Final = xml.MEDIA_TYPE
-_OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(XML, multipart=True))
+OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(XML, multipart=True))
 
 Writer = Callable[[Iterator[bytes]], tuple[str, Chunks]]
 
@@ -42,7 +42,7 @@ async def metadata(
     BulkDataURI are absolute, below the address that the client used. No file is opened.
     Raises NotFoundError, NotAcceptableError.
     """
-    kind = wishes(accepted(request), _OFFERS)[0].offer.media_type
+    kind = wishes(accepted(request), OFFERS)[0].offer.media_type
     write = _xml if kind == XML else _array
     return await working(_answer, request, (study, series, instance), write)
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pacslab.errors import PacslabError
+from pacslab.web.routing import allowed
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,14 @@ async def _of_http(request: Request, error: Exception) -> Response:
     detail = str(error.detail)
     if error.status_code == 404:
         detail = f"there is no {request.url.path} here"
+    headers = dict(error.headers or {})
     if error.status_code == 405:
-        detail = f"{request.method} isn't served at {request.url.path}"
-    return problem(error.status_code, detail, "http", error.headers)
+        methods = allowed(request.app, request.scope)
+        headers = {"Allow": ", ".join(methods)}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)  # RFC 9110 9.3.7
+        detail = f"{request.method} isn't served at {request.url.path}, but {', '.join(methods)}"
+    return problem(error.status_code, detail, "http", headers)
 
 
 async def _of_validation(_: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
@@ -32,11 +32,14 @@ from pacslab.errors import QueryError
 from pacslab.web import xml
 from pacslab.web.answers import DataSet, absolute, data_set, including
 from pacslab.web.context import ROOT, base_url, context
+from pacslab.web.described import answers, search_parameters
 from pacslab.web.negotiation import Offer, accepted, wishes
 from pacslab.web.routing import QuickRoute, SeriesUID, StudyUID
 from pacslab.web.streaming import Chunks, Streamed
 
-router = APIRouter(prefix=ROOT, route_class=QuickRoute, tags=["QIDO-RS"])
+router = APIRouter(
+    prefix=ROOT, route_class=QuickRoute, tags=["QIDO-RS"], default_response_class=Response
+)
 
 JSON: Final = "application/dicom+json"
 _OFFERS: Final = (
@@ -49,6 +52,7 @@ _OFFERS: Final = (
 _SEARCHING: Final = ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), "search")
 _AT_ONCE: Final = 200  # results from which an answer is streamed
 _HEADERS: Final = 50  # headers that are looked up at once
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
 _PATHS: Final = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
 
 
@@ -67,41 +71,42 @@ class Search:
     warnings: tuple[str, ...]
 
 
-@router.api_route("/studies", methods=["GET", "HEAD"], name="Search for studies")
+def _route(path: str, level: Level, name: str) -> Callable[[_Endpoint], _Endpoint]:
+    declared = answers(_OFFERS, search_parameters(level))
+    return router.api_route(path, methods=["GET", "HEAD"], name=name, **declared)
+
+
+@_route("/studies", Level.STUDY, "Search for studies")
 async def studies(request: Request) -> Response:
     """Studies that match (PS3.18 10.6.1)."""
     return await _answer(request, Level.STUDY)
 
 
-@router.api_route("/series", methods=["GET", "HEAD"], name="Search for series")
+@_route("/series", Level.SERIES, "Search for series")
 async def series(request: Request) -> Response:
     """Series of any study that match."""
     return await _answer(request, Level.SERIES)
 
 
-@router.api_route("/instances", methods=["GET", "HEAD"], name="Search for instances")
+@_route("/instances", Level.IMAGE, "Search for instances")
 async def instances(request: Request) -> Response:
     """Instances of any study that match."""
     return await _answer(request, Level.IMAGE)
 
 
-@router.api_route("/studies/{study}/series", methods=["GET", "HEAD"], name="Series of a study")
+@_route("/studies/{study}/series", Level.SERIES, "Series of a study")
 async def series_of_study(request: Request, study: StudyUID) -> Response:
     """Series of a study that match."""
     return await _answer(request, Level.SERIES, study)
 
 
-@router.api_route("/studies/{study}/instances", methods=["GET", "HEAD"], name="Study's instances")
+@_route("/studies/{study}/instances", Level.IMAGE, "Study's instances")
 async def instances_of_study(request: Request, study: StudyUID) -> Response:
     """Instances of a study that match."""
     return await _answer(request, Level.IMAGE, study)
 
 
-@router.api_route(
-    "/studies/{study}/series/{series}/instances",
-    methods=["GET", "HEAD"],
-    name="Instances of a series",
-)
+@_route("/studies/{study}/series/{series}/instances", Level.IMAGE, "Instances of a series")
 async def instances_of_series(request: Request, study: StudyUID, series: SeriesUID) -> Response:
     """Instances of a series that match."""
     return await _answer(request, Level.IMAGE, study, series)

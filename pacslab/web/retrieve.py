@@ -51,8 +51,9 @@ from pacslab.web.working import working
 log = logging.getLogger(__name__)
 
 _MULTIPART: Final = Offer(DICOM, multipart=True)
-_SINGLE: Final = Offer(DICOM)
+SINGLE: Final = Offer(DICOM)
 _ZIP: Final = Offer("application/zip")
+OFFERS: Final = (_MULTIPART, _ZIP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ async def retrieve(
     multipart/related; application/dicom alone for one instance only; application/zip as an extra.
     Raises NotFoundError, NotAcceptableError, and PixelError for one damaged instance.
     """
-    offers = (_MULTIPART, *([_SINGLE] if instance else ()), _ZIP)
+    offers = (_MULTIPART, *([SINGLE] if instance else ()), _ZIP)
     wanted = wishes(accepted(request), offers)
     # The first one wanted decides how it is packed; all that are packed so, its transfer syntaxes
     offer = wanted[0].offer
@@ -99,7 +100,7 @@ def _answer(
     headers = cacheable(tag)
     if left_out:
         headers["warning"] = _warning(left_out, len(copies))
-    if offer == _SINGLE:
+    if offer == SINGLE:
         return _single(archive, copies[0], headers)
     status = 206 if left_out else 200
     root = base_url(request)
@@ -128,7 +129,7 @@ async def retrieve_one(
 
     Raises as retrieve does.
     """
-    return await working(_answer, request, (study, series, instance), _SINGLE, syntaxes)
+    return await working(_answer, request, (study, series, instance), SINGLE, syntaxes)
 
 
 def _tag(offer: Offer, copies: Sequence[Copy]) -> str:

@@ -36,7 +36,9 @@ from pacslab.web.problems import problem
 from pacslab.web.routing import QuickRoute, StudyUID, instance_url
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix=ROOT, route_class=QuickRoute, tags=["STOW-RS"])
+router = APIRouter(
+    prefix=ROOT, route_class=QuickRoute, tags=["STOW-RS"], default_response_class=Response
+)
 
 DICOM: Final = "application/dicom"
 DICOM_JSON: Final = "application/dicom+json"

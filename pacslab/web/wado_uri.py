@@ -13,6 +13,7 @@ from pacslab.dicom.rendering import MEDIA_TYPES, encode, frame_time
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import NotFoundError, QueryError
 from pacslab.web.conditional import cacheable, etag, not_modified
+from pacslab.web.described import answers, parameter
 from pacslab.web.frames import check_range, images_of
 from pacslab.web.images import Image, Images
 from pacslab.web.negotiation import (
@@ -30,14 +31,40 @@ from pacslab.web.retrieve import retrieve_one
 from pacslab.web.routing import QuickRoute
 from pacslab.web.working import working
 
-router = APIRouter(route_class=QuickRoute, tags=["WADO-URI"])
+router = APIRouter(route_class=QuickRoute, tags=["WADO-URI"], default_response_class=Response)
 
 _OFFERS: Final = (*(Offer(name) for name in MEDIA_TYPES), Offer(DICOM))
 _UIDS: Final = ("studyUID", "seriesUID", "objectUID")
+PARAMETERS: Final = {
+    "requestType": "WADO, required (PS3.18 9.1.2.1)",
+    "studyUID": "required",
+    "seriesUID": "required",
+    "objectUID": "the SOP Instance UID, required",
+    "contentType": "media types, the most wanted first (PS3.18 9.1.2.2)",
+    "charset": "of text: UTF-8 and what the object has (PS3.18 9.1.2.2)",
+    "anonymize": "yes isn't served: 406 (PS3.18 9.4.1.2.1)",
+    "annotation": "checked, without effect (PS3.18 9.5.1.2)",
+    "transferSyntax": "of application/dicom; * for what is stored (PS3.18 9.4.1.2.3)",
+    "rows": "the most rows of a picture",
+    "columns": "the most columns of a picture",
+    "region": "left,top,right,bottom in shares of the sides, 0 to 1",
+    "windowCenter": "with windowWidth",
+    "windowWidth": "with windowCenter",
+    "frameNumber": "from 1",
+    "imageQuality": "of a JPEG, 1 to 100",
+    "presentationSeriesUID": "isn't served: 406",
+    "presentationUID": "isn't served: 406",
+}
+"""The parameters that are known, and what they do; others are passed over (PS3.18 8.3.1)."""
 _LARGEST_GIF: Final = 1024  # frames
 
 
-@router.api_route("/wado", methods=["GET", "HEAD"], name="WADO-URI")
+@router.api_route(
+    "/wado",
+    methods=["GET", "HEAD"],
+    name="WADO-URI",
+    **answers(_OFFERS, (parameter(name, said) for name, said in PARAMETERS.items())),
+)
 async def wado(request: Request) -> Response:
     """An instance, or a frame of it as a picture (PS3.18 9.4).
 
