@@ -64,5 +64,8 @@ def _description(app: FastAPI) -> dict[str, Any]:
             found = get_openapi(title=app.title, version=app.version, routes=app.routes)
         for operations in found["paths"].values():
             operations.pop("head", None)
+            for method, told in operations.items():
+                # FastAPI names an operation by any one of its route's methods
+                told["operationId"] = f"{told['operationId'].rpartition('_')[0]}_{method}"
         app.openapi_schema = found
     return app.openapi_schema

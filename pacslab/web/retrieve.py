@@ -3,15 +3,17 @@
 What is sent of an instance, in the order of what the client wants most: the stored bytes when it
 takes any transfer syntax or just that one, else a copy in the one it takes. An instance that can't
 be had so doesn't harm its neighbours: what is known before the first byte (a file that is gone, no
-codec) is left out with status 206 and a Warning that names it; what only decoding shows (damaged
-pixel data) is left out too, and logged. Asked for alone, each gets its own error.
+codec) is left out with status 206 and a Warning that names it; what only decoding shows to be
+damaged is sent as it is stored, in a part that says so by its transfer syntax and a Warning of its
+own. Asked for alone, each gets its own error.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -99,7 +101,7 @@ def _answer(
         return answer
     headers = cacheable(tag)
     if left_out:
-        headers["warning"] = _warning(left_out, len(copies))
+        headers["warning"] = left_out_warning(left_out, len(copies))
     if offer == SINGLE:
         return _single(archive, copies[0], headers)
     status = 206 if left_out else 200
@@ -211,7 +213,9 @@ def _parts(archive: Archive, copies: Sequence[Copy], root: str) -> Iterable[Part
         try:
             yield _part(archive, copy, root)
         except PacslabError as error:
-            log.warning("left out %s: %s", copy.stored.sop_instance_uid, error.message)
+            log.warning("sent as stored: %s: %s", copy.stored.sop_instance_uid, error.code)
+            stored = replace(copy, transfer_syntax_uid=copy.stored.transfer_syntax_uid)
+            yield replace(_part(archive, stored, root), headers={"Warning": warning(error.message)})
 
 
 def _part(archive: Archive, copy: Copy, root: str) -> Part:
@@ -236,9 +240,13 @@ def _name(part: Part) -> str:
     return f"{series}/{instance}.dcm"
 
 
-def _warning(left_out: Sequence[tuple[Stored, PacslabError]], sent: int) -> str:
-    """A Warning field (PS3.18 8.4.2) that names the first few."""
+def left_out_warning(left_out: Sequence[tuple[Stored, PacslabError]], sent: int) -> str:
+    """A Warning field that names the first few that aren't sent."""
     said = "; ".join(f"{stored.sop_instance_uid}: {e.message}" for stored, e in left_out[:3])
-    text = f"{len(left_out)} of {sent + len(left_out)} instances left out: {said}"
-    text = text.replace("\\", "/").replace('"', "'").encode("latin-1", "replace").decode("latin-1")
-    return f'299 pacslab "{text[:1500]}"'
+    return warning(f"{len(left_out)} of {sent + len(left_out)} instances left out: {said}")
+
+
+def warning(text: str) -> str:
+    """A Warning field (PS3.18 8.4.2): one line, without what a field can't hold."""
+    plain = re.sub(r"[^ -~]", "?", text.replace("\\", "/").replace('"', "'").replace("’", "'"))
+    return f'299 pacslab "{plain[:1500]}"'

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Protocol, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -119,13 +119,23 @@ async def _disconnect(receive: Receive) -> None:
         pass
 
 
+class Pieces(Protocol):
+    """Bytes that are made when they are sent."""
+
+    def chunks(self, start: int, stop: int) -> Iterable[bytes]:
+        """Those from ``start`` up to ``stop``."""
+
+
+Source = bytes | Path | Pieces
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One body part: what it is, where else it can be had, and its bytes or its place in a file."""
+    """One body part: what it is, where else it can be had, and its bytes or where they are."""
 
     content_type: str
     location: str
-    source: bytes | Path
+    source: Source
     length: int
     start: int = 0
     headers: Mapping[str, str] | None = None
@@ -173,13 +183,16 @@ class Multipart:
         yield self.tail
 
 
-def read(source: bytes | Path, length: int, start: int = 0) -> Iterator[bytes]:
+def read(source: Source, length: int, start: int = 0) -> Iterator[bytes]:
     """A source's bytes from ``start`` on, ``length`` of them.
 
     Raises OSError when a file is shorter than it was.
     """
     if isinstance(source, bytes):
         yield source[start : start + length]
+        return
+    if not isinstance(source, Path):
+        yield from source.chunks(start, start + length)
         return
     descriptor = os.open(source, os.O_RDONLY)
     try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Path, Request, Response
 
 from pacslab.web import bulkdata as bulk
+from pacslab.web import collected as collection
 from pacslab.web import frames as framing
 from pacslab.web import metadata as headers
 from pacslab.web import rendered as pictures
@@ -31,6 +32,7 @@ _METADATA = answers(headers.OFFERS, [ACCEPT])
 _OBJECTS = answers(objects.OFFERS, [ACCEPT, TRANSFER_SYNTAX])
 _INSTANCE_DATA = answers((*objects.OFFERS, objects.SINGLE), [ACCEPT, TRANSFER_SYNTAX])
 _FRAME_DATA = answers(framing.OFFERS, [ACCEPT, TRANSFER_SYNTAX])
+_COLLECTED = answers(collection.OFFERS, [ACCEPT, TRANSFER_SYNTAX])
 _BULK = answers(bulk.OFFERS, [ACCEPT, TRANSFER_SYNTAX])
 _RENDERED = answers(pictures.OFFERS, RENDERING)
 _THUMBNAIL = answers(pictures.THUMBNAILS, [ACCEPT, VIEWPORT])
@@ -127,6 +129,38 @@ async def pixeldata(
 ) -> Response:
     """The pixel data of an instance (PS3.18 10.4.1.1.5)."""
     return await bulk.pixeldata(request, study, series, instance)
+
+
+@_route(_SERIES + "/pixeldata", "Series pixel data", **_COLLECTED)
+async def series_pixeldata(request: Request, study: StudyUID, series: SeriesUID) -> Response:
+    """The pixel data of a series, a part or more for each instance (PS3.18 10.4.1.1.5)."""
+    return await collection.collected(request, study, series, pixels_only=True)
+
+
+@_route(_STUDY + "/pixeldata", "Study pixel data", **_COLLECTED)
+async def study_pixeldata(request: Request, study: StudyUID) -> Response:
+    """The pixel data of a study, a part or more for each instance (PS3.18 10.4.1.1.5)."""
+    return await collection.collected(request, study, pixels_only=True)
+
+
+@_route(_INSTANCE + "/bulkdata", "Instance bulk data", **_COLLECTED)
+async def instance_bulkdata(
+    request: Request, study: StudyUID, series: SeriesUID, instance: InstanceUID
+) -> Response:
+    """All bulk data of an instance (PS3.18 10.4.1.1.5)."""
+    return await collection.collected(request, study, series, instance)
+
+
+@_route(_SERIES + "/bulkdata", "Series bulk data", **_COLLECTED)
+async def series_bulkdata(request: Request, study: StudyUID, series: SeriesUID) -> Response:
+    """All bulk data of a series (PS3.18 10.4.1.1.5)."""
+    return await collection.collected(request, study, series)
+
+
+@_route(_STUDY + "/bulkdata", "Study bulk data", **_COLLECTED)
+async def study_bulkdata(request: Request, study: StudyUID) -> Response:
+    """All bulk data of a study (PS3.18 10.4.1.1.5)."""
+    return await collection.collected(request, study)
 
 
 @_route(_INSTANCE + "/rendered", "Rendered instance", **_RENDERED)
