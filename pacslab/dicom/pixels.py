@@ -122,7 +122,7 @@ class Pixels:
         if self.encapsulated:
             code = b"".join(data[start:stop] for start, stop in self._fragments(i))
             if not code:
-                raise PixelError(f"Frame {i + 1} is empty.")
+                raise PixelError(f"Frame {i + 1} is empty. Send the object to the archive again.")
             return code
         bits = self.layout.frame_bits
         first, last = i * bits, (i + 1) * bits

@@ -17,7 +17,7 @@ from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
 from pacslab.web.access import Access
 from pacslab.web.compression import Compression
 from pacslab.web.context import Context
-from pacslab.web.problems import install
+from pacslab.web.problems import Discreet, install
 
 _VERSION: Final = version("pacslab")
 
@@ -41,7 +41,7 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
         return JSONResponse({"status": "ok", "version": _VERSION})
 
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
-    inside = Access(Compression(app), context)
+    inside = Discreet(Access(Compression(app), context))
     return _shared(inside, context.allowed_origins) if context.allowed_origins else inside
 
 

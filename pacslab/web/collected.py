@@ -181,7 +181,7 @@ def _of_pixels(images: Images, one: _Instance, location: str, *, alone: bool) ->
 def _as_stored(stored: Stored, location: str, said: str) -> Iterator[Part]:
     """The bytes of pixel data that can't be decoded, with the warning that they are just that."""
     held = stored.transfer_syntax_uid
-    kind = content_type(media_type_of(held), held)
+    kind = content_type(OCTETS, EXPLICIT_LITTLE if media_type_of(held) == OCTETS else held)
     part = read_part10(stored.path)
     try:
         data = bytes(part.data[part.start : part.end])

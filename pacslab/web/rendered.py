@@ -215,7 +215,7 @@ def _parts(
             except (PixelError, NotFoundError, NotAcceptableError) as error:
                 if numbers:
                     raise  # frames are told apart by their order
-                log.info("not shown: %s: %s", stored.sop_instance_uid, error.message)
+                log.info("not shown: %s: %s", stored.sop_instance_uid, error.code)
                 failure = failure or error
                 continue
             shown = True

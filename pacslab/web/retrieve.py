@@ -21,7 +21,7 @@ from fastapi import Request, Response
 
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
-from pacslab.dicom.transcode import TARGETS, can_transcode, transcode
+from pacslab.dicom.transcode import TARGETS, obstacle, transcode
 from pacslab.errors import NotFoundError, PacslabError, PixelError
 from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
@@ -180,24 +180,25 @@ def _what(study: str, series: str | None, instance: str | None) -> str:
 
 def _chosen(stored: Stored, syntaxes: tuple[str, ...]) -> str:
     """The transfer syntax an instance is sent in. Raises NotAcceptableError."""
-    held = stored.transfer_syntax_uid
+    held, why = stored.transfer_syntax_uid, []
     for wanted in syntaxes:
         if wanted in (held, ANY):
             return held
         if wanted == EXPLICIT_LITTLE:
             # Permitted for what can only be had in lossy compressed form (PS3.18 8.7.3.4)
             return held if held in UNDECODABLE else wanted
-        if wanted in TARGETS and held not in UNDECODABLE and _can(stored, wanted):
-            return wanted
+        if wanted in TARGETS and held not in UNDECODABLE:
+            try:
+                reason = obstacle(stored.path, wanted)
+            except PixelError as error:
+                reason = error.message
+            if not reason:
+                return wanted
+            why.append(f"{wanted} ({reason})")
+        else:
+            why.append(wanted)
     offers = [content_type(DICOM, uid) for uid in dict.fromkeys((EXPLICIT_LITTLE, held, ANY))]
-    raise not_acceptable(offers, f"{stored.sop_instance_uid} can't be had as {', '.join(syntaxes)}")
-
-
-def _can(stored: Stored, syntax: str) -> bool:
-    try:
-        return can_transcode(stored.path, syntax)
-    except PixelError:
-        return False
+    raise not_acceptable(offers, f"{stored.sop_instance_uid} can't be had as {', '.join(why)}")
 
 
 def _single(archive: Archive, copy: Copy, headers: dict[str, str]) -> Response:
