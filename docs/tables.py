@@ -14,7 +14,7 @@ from pacslab.dicom.keywords import Attribute, Level, at, returned_at, returned_i
 from pacslab.dicom.rendering import MEDIA_TYPES
 from pacslab.dicom.transcode import LOSSY, NATIVE, TARGETS
 from pacslab.network import contexts, listener, store
-from pacslab.web import delete, qido, stow, wado, wado_uri
+from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
 from pacslab.web.negotiation import COMPRESSED, FORBIDDEN, UNDECODABLE, media_type_of
 
 LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
@@ -111,7 +111,7 @@ def resources() -> str:
     """Every DICOMweb resource, as it is routed."""
 
     def rows() -> Iterator[tuple[str, str, str]]:
-        for module in (qido, wado, stow, delete, wado_uri):
+        for module in (capabilities, qido, wado, stow, delete, wado_uri):
             for route in module.router.routes:
                 methods = ", ".join(sorted(getattr(route, "methods", ())))
                 path = getattr(route, "path", "").replace(":path", "")
@@ -159,6 +159,11 @@ def media_types() -> str:
     return f"{_table('media type | transfer syntaxes', rows)}\n\nRendered: {rendered}."
 
 
+def uri_parameters() -> str:
+    """The query parameters of WADO-URI."""
+    return _table("parameter | ", ((f"`{k}`", said) for k, said in wado_uri.PARAMETERS.items()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "identity": identity,
     "sop-classes": sop_classes,
@@ -168,4 +173,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "resources": resources,
     "match-keys": match_keys,
     "media-types": media_types,
+    "wado-uri": uri_parameters,
 }

@@ -84,7 +84,8 @@ _WRITERS: Final[dict[str, Callable[[int, Any], str]]] = {"SQ": _item, "PN": _per
 
 
 def _text(text: str) -> str:
-    return escape(_UNWRITABLE.sub("\ufffd", text))
+    # A parser would make a line feed of a bare carriage return (XML 1.0 2.11)
+    return escape(_UNWRITABLE.sub("\ufffd", text), {"\r": "&#13;"})
 
 
 # --- reading --------------------------------------------------------------------------------

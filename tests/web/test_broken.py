@@ -207,6 +207,9 @@ def test_of_the_broken_one_there_is_its_header_and_what_is_stored(room: Room) ->
     assert header["00080018"]["Value"] == ["1.7.1.2"]
     answer = room.broken("", "application/dicom; transfer-syntax=*")
     assert answer.content == room.stored["1.7.1.2"].path.read_bytes()
+    uids = "studyUID=1.7&seriesUID=1.7.1&objectUID=1.7.1.2"
+    said = f"requestType=WADO&{uids}&contentType=application/dicom&transferSyntax=*"
+    assert room.client.get(f"/wado?{said}").content == answer.content
 
 
 def test_the_neighbours_alone(room: Room) -> None:
