@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
 from fastapi import Request, Response
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
@@ -50,7 +51,9 @@ OFFERS: Final = tuple(Offer(name, multipart=True) for name in (OCTETS, *COMPRESS
 _OCTETS: Final = content_type(OCTETS, EXPLICIT_LITTLE)
 # As a key with its quotation marks this can't stand inside a JSON string
 _ADDRESS: Final = re.compile(rb'"BulkDataURI":"' + BULK_PREFIX.encode() + rb'([0-9A-F/]+)"')
-_DECODED_AT_ONCE: Final = 64 << 20  # bytes of an image that are decoded before its part begins
+# Bytes of an image that are decoded before its first part begins. Of a larger one a frame that
+# can't be decoded breaks the answer off
+_DECODED_AT_ONCE: Final = 64 << 20
 
 Uids = tuple[str, str | None, str | None]
 
@@ -142,21 +145,24 @@ def _parts(
         dataset = None
         for path in one.paths:
             location = f"{at}/bulkdata/{path}"
+            if path in PIXEL_DATA:
+                yield from _of_pixels(images, one, location, alone=alone)
+                continue
             try:
-                if path in PIXEL_DATA:
-                    yield from _of_pixels(images, one, location, alone=alone)
-                    continue
                 dataset = dataset or opened(archive, stored)
-                yield element(dataset, stored, path).part(_OCTETS, location)
+                part = element(dataset, stored, path).part(_OCTETS, location)
             except PacslabError as error:
                 if alone:
                     raise
-                log.warning("left out %s of %s: %s", path, stored.sop_instance_uid, error.code)
+                log.warning("unreadable %s of %s: %s", path, stored.sop_instance_uid, error.code)
+                part = _empty(location, warning(error.message))
+            yield part
 
 
 def _of_pixels(images: Images, one: _Instance, location: str, *, alone: bool) -> Iterator[Part]:
     stored = one.stored
     held = stored.transfer_syntax_uid
+    made: Iterable[Part]
     try:
         image = images.find(
             stored.study_instance_uid, stored.series_instance_uid, stored.sop_instance_uid
@@ -169,22 +175,37 @@ def _of_pixels(images: Images, one: _Instance, location: str, *, alone: bool) ->
             made = [video(image).part(content_type(kind, held), location)]
         else:
             form = chosen(image, [wish])[1]
-            made = list(frame_parts(images, image, range(1, image.frames + 1), form, location))
+            frames = frame_parts(images, image, range(1, image.frames + 1), form, location)
+            if stored.path.stat().st_size > _DECODED_AT_ONCE:
+                made = chain([next(frames)], frames)
+            else:
+                made = list(frames)
     except PacslabError as error:
         if alone:
             raise
         log.warning("sent as stored: pixels of %s: %s", stored.sop_instance_uid, error.code)
-        made = list(_as_stored(stored, location, warning(error.message)))
+        made = [_as_stored(stored, location, warning(error.message))]
     yield from made
 
 
-def _as_stored(stored: Stored, location: str, said: str) -> Iterator[Part]:
-    """The bytes of pixel data that can't be decoded, with the warning that they are just that."""
+def _as_stored(stored: Stored, location: str, said: str) -> Part:
+    """Pixel data that can't be decoded as its bytes, with the warning that they are just that."""
     held = stored.transfer_syntax_uid
     kind = content_type(OCTETS, EXPLICIT_LITTLE if media_type_of(held) == OCTETS else held)
-    part = read_part10(stored.path)
     try:
-        data = bytes(part.data[part.start : part.end])
+        part = read_part10(stored.path)
+    except (PacslabError, OSError):
+        return _empty(location, said)
+    try:
+        length = len(part.data[part.start : part.end])
+        more = {"Warning": said}
+        if held == DeflatedExplicitVRLittleEndian:  # where they lie is inside of what is deflated
+            return Part(kind, location, bytes(part.data[part.start :]), length, headers=more)
+        return Part(kind, location, stored.path, length, part.start, more)
     finally:
         part.close()
-    yield Part(kind, location, data, len(data), headers={"Warning": said})
+
+
+def _empty(location: str, said: str) -> Part:
+    """In place of what can't be read at all: a part without bytes that says why."""
+    return Part(_OCTETS, location, b"", 0, headers={"Warning": said})

@@ -51,7 +51,7 @@ def _content(offers: Iterable[Offer | str]) -> Described:
 _SEARCH: Final = (
     parameter("limit", "the most matches of an answer (PS3.18 8.3.4.4)", "integer"),
     parameter("offset", "how many matches are passed over first", "integer"),
-    parameter("fuzzymatching", "true: names that sound alike match too (PS3.18 8.3.4.2)"),
+    parameter("fuzzymatching", "true or false (PS3.18 8.3.4.2)"),
     parameter("includefield", "attributes to be returned besides, or all (PS3.18 8.3.4.3)"),
 )
 
