@@ -29,9 +29,11 @@ from sqlalchemy import (
 )
 
 from pacslab.archive import schema
+from pacslab.archive.names import words_like
 from pacslab.archive.statements import Prepared
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level
 from pacslab.dicom.matching import Kind, Match, Query
+from pacslab.dicom.names import Words
 
 _STUDIES, _SERIES, _INSTANCES = schema.studies, schema.series, schema.instances
 _TABLES: Final = {
@@ -75,14 +77,14 @@ def rows(
     """
     wanted = fields_of(query.level) if fields is None else fields
     prepared = _prepared(_shape(query), tuple(wanted))
-    with closing(prepared.mappings(connection, _values(query))) as found:
+    with closing(prepared.mappings(connection, _values(connection, query))) as found:
         yield from found
 
 
 def count(connection: Connection, query: Query) -> int:
     """How many entities match, whatever the query's limit and offset."""
     prepared = _prepared(_shape(replace(query, limit=None, offset=0)), None)
-    return int(prepared.value(connection, _values(query)) or 0)
+    return int(prepared.value(connection, _values(connection, query)) or 0)
 
 
 def fields_of(level: Level) -> list[Attribute]:
@@ -98,17 +100,24 @@ def fields_of(level: Level) -> list[Attribute]:
 def _shape(query: Query) -> Query:
     """The query without its values: those that have the same one are the same statement."""
     paged = query.limit is not None or query.offset
-    blank = tuple(Match(m.attribute, m.kind, ("0",) * len(m.values)) for m in query.matches)
+    blank = tuple(
+        Match(m.attribute, m.kind, ("0",) * len(m.values), _blank(m.words)) for m in query.matches
+    )
     return Query(query.level, blank, -1 if paged else None)
 
 
-def _values(query: Query) -> dict[str, Any]:
+def _blank(words: tuple[tuple[Words, ...], ...]) -> tuple[tuple[Words, ...], ...]:
+    return tuple(tuple(("0",) * len(group) for group in value) for value in words)
+
+
+def _values(connection: Connection, query: Query) -> dict[str, Any]:
     """What the statement of a query's shape is run with."""
     values: dict[str, Any] = {"limit": -1 if query.limit is None else query.limit}
     values["offset"] = query.offset
     for number, match in enumerate(query.matches):
         for place, value in enumerate(_bound(match)):
-            values[f"key{number}_{place}"] = value
+            name = f"key{number}_{place}"
+            values[name] = words_like(connection, str(value)) if match.words else value
     return values
 
 
@@ -265,8 +274,11 @@ def _below(match: Match, level: Level, values: _Parameters) -> ColumnElement[boo
 def _bound(match: Match) -> Sequence[str | int | float | None]:
     """What a match puts into the statement, as :func:`_compare` takes it."""
     attribute, kind, values = match.attribute, match.kind, match.values
+    if match.words:
+        return [word for value in match.words for group in value for word in group]
     if attribute.vr == "PN":
-        return [bound for value in values for bound in _names(kind, value)]
+        several = _several(attribute)
+        return [bound for value in values for bound in _names(kind, value, several)]
     if kind is Kind.RANGE:
         return _bounds(attribute, *values)
     if attribute.python_type is not str:
@@ -288,6 +300,11 @@ def _compare(match: Match, column: ColumnElement[Any], values: _Parameters) -> C
         return column.is_(None)
     if attribute.vr == "PN":
         folded = column.table.c[attribute.keyword + schema.FOLDED]
+        if match.words:
+            return _fuzzy(match, folded, values)
+        if _several(attribute):
+            folded = _BACKSLASH.concat(folded).concat(_BACKSLASH)
+            return or_(*(folded.op("GLOB")(value) for value in values))
         exact = match.kind is not Kind.WILDCARD
         return or_(*(
             folded == value if exact and i % _GROUPS == 0 else folded.op("GLOB")(value)
@@ -308,6 +325,35 @@ def _compare(match: Match, column: ColumnElement[Any], values: _Parameters) -> C
     return column.in_(values)
 
 
+def _fuzzy(match: Match, folded: ColumnElement[Any], values: _Parameters) -> ColumnElement[bool]:
+    """Names in which each word asked for has another one that is like it, in one component group.
+
+    Each parameter is a JSON list, of the words in the index that are like one asked for.
+    """
+    given = iter(values)
+    return or_(*(
+        and_(*(folded.in_(_having([next(given) for _ in group])) for group in value))
+        for value in match.words
+    ))  # fmt: skip
+
+
+def _having(words: _Parameters) -> Select[Any]:
+    first, *others = tables = [schema.name_words.alias() for _ in words]
+    source: FromClause = first
+    for number, table in enumerate(others, 1):
+        of_one_group = and_(table.c.Name == first.c.Name, table.c.Part == first.c.Part)
+        another = (table.c.Place != before.c.Place for before in tables[:number])
+        source = source.join(table, and_(of_one_group, *another))
+    return (
+        select(first.c.Name)
+        .select_from(source)
+        .where(*(
+            table.c.Word.in_(select(func.json_each(like).table_valued("value").c.value))
+            for table, like in zip(tables, words, strict=True)
+        ))
+    )  # fmt: skip
+
+
 def _parameters(match: Match, number: int) -> _Parameters:
     bound = enumerate(_bound(match))
     return [bindparam(f"key{number}_{place}", value) for place, value in bound]
@@ -317,16 +363,17 @@ def _several(attribute: Attribute) -> bool:
     return attribute.multiple and not attribute.computed
 
 
-def _names(kind: Kind, value: str) -> list[str | None]:
+def _names(kind: Kind, value: str, several: bool) -> list[str | None]:
     """Person names match by the whole or by one of their component groups (PS3.4 C.2.2.2.1).
 
-    What is asked with its groups matches by the whole only: NULL is equal to nothing.
+    What is asked with its groups matches by the whole only: NULL is equal to nothing. Where there
+    are several names, each of them stands between backslashes.
     """
     pattern = _glob(value) if kind is Kind.WILDCARD else _glob_literal(value)
-    whole = pattern if kind is Kind.WILDCARD else value
-    if "=" in value:
-        return [whole, None, None, None]
-    return [whole, pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
+    whole = pattern if kind is Kind.WILDCARD or several else value
+    groups = [pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
+    found: list[str | None] = [whole, *([None] * 3 if "=" in value else groups)]
+    return [f"*\\{p}\\*" if p is not None else p for p in found] if several else found
 
 
 def _bounds(attribute: Attribute, low: str, high: str) -> tuple[str, str]:
