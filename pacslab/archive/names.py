@@ -35,7 +35,7 @@ _COLUMNS: Final = {
     for name, attributes in _NAMED.items()
 }
 _w, _k = schema.name_words.c, schema.word_keys.c
-_KNOWN: Final = Prepared(select(exists().where(_w.Name == bindparam("name"))))
+_KNOWN: Final = Prepared(select(exists().where(_w.Name == bindparam("name")).label("known")))
 _KEYED: Final = Prepared(
     insert(schema.word_keys)
     .prefix_with("OR IGNORE")
