@@ -148,7 +148,7 @@ def attribute_of(key: str) -> Attribute:
             return BY_TAG[tag]
         name = keyword_for_tag(tag) or key
         raise QueryError(f"{name} isn't indexed: ask for it in SQL, or as a field to be returned")
-    if tag_for_keyword(key) is not None:
+    if key and tag_for_keyword(key) is not None:
         raise QueryError(f"{key} isn't indexed: ask for it in SQL, or as a field to be returned")
     near = difflib.get_close_matches(key, ATTRIBUTES, 1, 0.75)
     hint = f": did you mean {near[0]}?" if near else ": use the keyword or tag of an attribute"

@@ -183,7 +183,7 @@ def _fields(
     if level is not Level.STUDY and any_study:
         fields |= dict.fromkeys(returned_at(Level.STUDY))
     if level is Level.IMAGE and any_series:
-        fields |= dict.fromkeys(returned_at(Level.SERIES))
+        fields |= dict.fromkeys(returned_at(Level.SERIES) + returned_if_there(Level.SERIES))
     fields |= dict.fromkeys(returned_if_there(level))
     fields |= dict.fromkeys(ATTRIBUTES[k.unique_key] for k in _PATHS if k.depth <= level.depth)
     paths: dict[tuple[str, ...], None] = {}
