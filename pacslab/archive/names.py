@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 
 from pacslab.archive import schema
+from pacslab.archive.comparing import LAST
 from pacslab.archive.statements import INSERT, Prepared
 from pacslab.dicom.keywords import Level, at
 from pacslab.dicom.names import alike, keys, parts, spelling
@@ -48,7 +49,6 @@ _BEGINNING: Final = "SELECT DISTINCT Word FROM word_keys WHERE Key >= ? AND Key 
 _WITHIN: Final = (
     "SELECT DISTINCT Word FROM word_keys WHERE Key >= '=' AND Key < '>' AND Word GLOB ?"
 )
-_BEHIND: Final = "\U0010ffff"  # sorts behind every other character
 
 
 def add(connection: Connection, table: str, row: Mapping[str, Any]) -> None:
@@ -108,7 +108,7 @@ def words_like(connection: Connection, asked: str) -> str:
     found = {word for (word,) in shared if alike(bare, word)}
     if asked.endswith("*"):
         for beginning in {bare, spelling(bare)}:
-            bounds = (f"={beginning}", f"={beginning}{_BEHIND}")
+            bounds = (f"={beginning}", f"={beginning}{LAST}")
             found |= {word for (word,) in cursor.execute(_BEGINNING, bounds)}
     if asked.startswith("*"):  # letters only, so that nothing else in it is a pattern
         found |= {word for (word,) in cursor.execute(_WITHIN, (asked,))}

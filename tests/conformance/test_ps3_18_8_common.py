@@ -82,7 +82,8 @@ def test_8_3_4_3_includefield_repeated_listed_by_keyword_and_tag(get: Get, query
 
 def test_8_3_4_3_includefield_in_sequences(get: Get) -> None:
     (first, *_) = get("studies/1.1/instances?includefield=RequestAttributesSequence.StudyID")
-    assert first["00400275"]["Value"] == [{"00200010": {"vr": "SH", "Value": ["x"]}}]
+    (request,) = first["00400275"]["Value"]
+    assert request["00200010"] == {"vr": "SH", "Value": ["x"]}
 
 
 def test_8_3_4_3_includefield_all(get: Get) -> None:
