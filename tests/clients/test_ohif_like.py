@@ -47,7 +47,7 @@ STUDIES = tuple(
     )
     for i in range(60)
 )
-OHIF_FIELDS = "includefield=00081030%2C00080060%2C00080090"
+OHIF_FIELDS = "includefield=00081030%2C00080060"
 
 Asked = Callable[[str], httpx.Response]
 
