@@ -1,7 +1,8 @@
-"""What OHIF, Weasis and 3D Slicer ask, sent as they send it, against what the data say.
+"""What viewers ask, all at once, against what the data say.
 
-The requests follow those clients' code: their parameters in their order and their escaping. The
-answers are compared with the list that the archive was filled from.
+The requests of OHIF have its parameters in its order and its escaping; those of 3D Slicer and
+Weasis are what is known of them: paging to the end, an empty parameter. The answers are compared
+with the list that the archive was filled from.
 """
 
 from __future__ import annotations
