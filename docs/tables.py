@@ -8,7 +8,7 @@ from pydicom.uid import UID
 
 from pacslab import errors
 from pacslab.archive.search import fields_of
-from pacslab.dicom import matching
+from pacslab.dicom import matching, names
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacslab.dicom.keywords import Attribute, Level, at, returned_at, returned_if_there
 from pacslab.dicom.rendering import MEDIA_TYPES
@@ -130,7 +130,36 @@ def kinds(attribute: Attribute) -> str:
         found.append("wildcard")
     if vr in matching._RANGE:
         found.append("range")
+    if vr == "PN":
+        found.append("fuzzy")
+    if attribute.multiple and vr in matching._SEVERAL:
+        found.append("multiple values")
     return ", ".join(found)
+
+
+def fuzzy() -> str:
+    """What makes two words of person names alike, with examples that are tried as this is made."""
+    rows = (
+        ("the same after unifying spellings: ae, oe and ue as the vowel alone, y as i, ph as f, th "
+         "as t, hard c, ck and ch as k, and letters such as ø and ł",
+         "müller mueller", "smith smyth"),
+        ("one letter wrong, missing, too many or swapped with its neighbour, in words of "
+         f"{names._LONG} letters or more", "müller mülelr", "meyer maier"),
+        (f"the same sound (Metaphone) and, from {names._LONG} letters on, a Jaro-Winkler "
+         f"similarity of {names.CLOSE} or more, below that one letter more or less",
+         "jon john", "stephen steven"),
+        ("none of these", "jane john", "jones james"),
+    )  # fmt: skip
+
+    def tried() -> Iterator[tuple[str, str]]:
+        for what, *pairs in rows:
+            for pair in pairs:
+                one, other = map(matching.fold, pair.split())
+                if names.alike(one, other) is (what == rows[-1][0]):
+                    raise AssertionError(f"{pair} isn't as the table says")
+            yield what, ", ".join(pair.replace(" ", "/") for pair in pairs)
+
+    return _table("two words are alike when they are | e.g.", tried())
 
 
 def match_keys() -> str:
@@ -171,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "statuses": statuses,
     "http-statuses": http_statuses,
     "resources": resources,
+    "fuzzy": fuzzy,
     "match-keys": match_keys,
     "media-types": media_types,
     "wado-uri": uri_parameters,

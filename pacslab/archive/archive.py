@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, literal_column, select
 
-from pacslab.archive import care, engine, packing, schema, search
+from pacslab.archive import care, comparing, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
 from pacslab.archive.files import Files, Quarantined, load, no_room
 from pacslab.archive.inbox import Found, batches
@@ -321,7 +321,7 @@ class Archive:
         if more is None or not low:
             return None
         with self.database.asking() as connection:
-            if more.value(connection, {"low": low, "high": low + search.LAST}) is not None:
+            if more.value(connection, {"low": low, "high": low + comparing.LAST}) is not None:
                 return None
             return list(search.rows(connection, query, fields))
 

@@ -53,12 +53,13 @@ _SEARCHING: Final = ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), "sea
 _AT_ONCE: Final = 200  # results from which an answer is streamed
 _HEADERS: Final = 50  # headers that are looked up at once
 _Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
+_MATCHING: Final = frozenset({"fuzzymatching", "emptyvaluematching", "multiplevaluematching"})
 _PATHS: Final = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search as asked: the query, what is returned of each match, and what is said besides.
+    """A search as asked: the query, and what is returned of each match.
 
     ``fields`` come from the index; ``paths`` are tags, or tags of nested elements, from the
     header; ``whole`` asks for all of it (``includefield=all``).
@@ -68,7 +69,6 @@ class Search:
     fields: tuple[Attribute, ...]
     paths: tuple[tuple[str, ...], ...]
     whole: bool
-    warnings: tuple[str, ...]
 
 
 def _route(path: str, level: Level, name: str) -> Callable[[_Endpoint], _Endpoint]:
@@ -138,7 +138,7 @@ def parse(
     keys: dict[str, str] = {}
     asked: list[str] = []
     numbers: dict[str, int] = {}
-    fuzzy = False
+    wanted: dict[str, bool] = {}
     for name, value in parameters:
         if name == "includefield":
             asked += [f.strip() for f in value.split(",") if f.strip()]
@@ -146,11 +146,11 @@ def parse(
             if name in numbers:
                 raise QueryError(f"{name} is given twice")
             numbers[name] = _number(name, value)
-        elif name == "fuzzymatching":
+        elif name in _MATCHING:
             if value.lower() not in {"true", "false"}:
-                raise QueryError(f"fuzzymatching={value}: give true or false")
-            fuzzy = value.lower() == "true"
-        elif name != "accept":
+                raise QueryError(f"{name}={value}: give true or false")
+            wanted[name] = value.lower() == "true"
+        elif (name or value) and name != "accept":  # some clients write ?&, or an & at the end
             if name in keys:
                 raise QueryError(f"{name} is given twice: separate UIDs by commas")
             keys[name] = value
@@ -158,14 +158,16 @@ def parse(
     pairs += [("StudyInstanceUID", study)] if study else []
     pairs += [("SeriesInstanceUID", series)] if series else []
     query = Query.build(
-        level, pairs, limit=numbers.get("limit"), offset=numbers.get("offset", 0), fuzzy=fuzzy
+        level,
+        pairs,
+        limit=numbers.get("limit"),
+        offset=numbers.get("offset", 0),
+        fuzzy=wanted.get("fuzzymatching", False),
+        empty_value_matching=wanted.get("emptyvaluematching", False),
+        multiple_value_matching=wanted.get("multiplevaluematching", False),
     )
     fields, paths, whole = _fields(tuple(asked), level, study is None, series is None)
-    warnings = []
-    if fuzzy:
-        warnings.append("The fuzzymatching parameter is not supported. Only literal matching has "
-                        "been performed.")  # fmt: skip
-    return Search(query, fields, paths, whole, tuple(warnings))
+    return Search(query, fields, paths, whole)
 
 
 def _number(name: str, value: str) -> int:
@@ -186,7 +188,7 @@ def _fields(
     if level is not Level.STUDY and any_study:
         fields |= dict.fromkeys(returned_at(Level.STUDY))
     if level is Level.IMAGE and any_series:
-        fields |= dict.fromkeys(returned_at(Level.SERIES))
+        fields |= dict.fromkeys(returned_at(Level.SERIES) + returned_if_there(Level.SERIES))
     fields |= dict.fromkeys(returned_if_there(level))
     fields |= dict.fromkeys(ATTRIBUTES[k.unique_key] for k in _PATHS if k.depth <= level.depth)
     paths: dict[tuple[str, ...], None] = {}
@@ -212,12 +214,12 @@ def _found(
 ) -> Response:
     query = search.query
     first = list(islice(rows, _AT_ONCE))
-    warnings = list(search.warnings)
+    headers = {}
     if query.limit is not None and len(first) == min(query.limit, _AT_ONCE):
         left = archive.count(query) - query.offset - query.limit
         if left > 0:
-            warnings.append(f"There are {left} additional results that can be requested")
-    headers = {"Warning": ", ".join(f'299 pacslab "{w}"' for w in warnings)} if warnings else {}
+            told = f"There are {left} additional results that can be requested"
+            headers["Warning"] = f'299 pacslab "{told}"'
     media_type, write = _xml() if offer.multipart else (JSON, _json)
     if len(first) < _AT_ONCE:
         body = b"".join(write(_described(archive, search, root, first)))
