@@ -52,6 +52,27 @@ _MORE_THAN_FEW: Final = {
 }
 
 
+_I, _H, _B = schema.instances.c, schema.headers.c, schema.header_bases.c
+_STORED: Final = (
+    _I.StudyInstanceUID,
+    _I.SeriesInstanceUID,
+    _I.SOPInstanceUID,
+    _I.SOPClassUID,
+    _I.TransferSyntaxUID,
+    _I.NumberOfFrames,
+    _I.SHA256,
+    _I.DataSetSize,
+)
+_HEADERS: Final = (
+    select(_I.id, *_STORED, _H.Header, _B.Base)
+    .join(schema.headers, _H.id == _I.id)
+    .join(schema.header_bases, _B.SeriesInstanceUID == _I.SeriesInstanceUID)
+)
+_PAGE: Final = 200
+_PAGE_OF_HEADERS: Final = _HEADERS.where(_I.id.in_(bindparam("ids", expanding=True)))
+_ONE: Final = Prepared(select(*_STORED).where(_I.SOPInstanceUID == bindparam("uid")))
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An instance in the archive: its UIDs, its file, and what is needed to serve it."""
@@ -198,21 +219,8 @@ class Archive:
 
         Empty when there are none.
         """
-        c = schema.instances.c
         statement = _narrowed(
-            select(
-                c.StudyInstanceUID,
-                c.SeriesInstanceUID,
-                c.SOPInstanceUID,
-                c.SOPClassUID,
-                c.TransferSyntaxUID,
-                c.NumberOfFrames,
-                c.SHA256,
-                c.DataSetSize,
-            ),
-            study_instance_uid,
-            series_instance_uid,
-            sop_instance_uid,
+            select(*_STORED), study_instance_uid, series_instance_uid, sop_instance_uid
         )
         with self.database.reading() as connection:
             for row in connection.execution_options(yield_per=500).execute(statement):
@@ -225,8 +233,14 @@ class Archive:
         series_instance_uid: str | None = None,
     ) -> Stored:
         """One stored instance. Raises NotFoundError."""
-        for found in self.instances(study_instance_uid, series_instance_uid, sop_instance_uid):
-            return found
+        with self.database.asking() as connection:
+            row = _ONE.row(connection, {"uid": sop_instance_uid})
+        if row is not None:
+            found = self._stored(row)
+            if study_instance_uid in (None, found.study_instance_uid) and (
+                series_instance_uid in (None, found.series_instance_uid)
+            ):
+                return found
         raise NotFoundError(f"no instance {sop_instance_uid} in this archive")
 
     def metadata(
@@ -237,32 +251,24 @@ class Archive:
     ) -> Iterator[tuple[Stored, bytes]]:
         """Headers as stored, with the instance each belongs to: DICOM JSON text in UTF-8.
 
-        BulkDataURI are relative to the instance. No file is opened.
+        BulkDataURI are relative to the instance. No file is opened. What is removed while it is
+        read is left out.
         """
-        i, h, b = schema.instances.c, schema.headers.c, schema.header_bases.c
-        statement = _narrowed(
-            select(
-                i.StudyInstanceUID,
-                i.SeriesInstanceUID,
-                i.SOPInstanceUID,
-                i.SOPClassUID,
-                i.TransferSyntaxUID,
-                i.NumberOfFrames,
-                i.SHA256,
-                i.DataSetSize,
-                h.Header,
-                b.Base,
-            )
-            .join(schema.headers, h.id == i.id)
-            .join(schema.header_bases, b.SeriesInstanceUID == i.SeriesInstanceUID),
-            study_instance_uid,
-            series_instance_uid,
-            sop_instance_uid,
-        )
+        uids = (study_instance_uid, series_instance_uid, sop_instance_uid)
+        # Who reads slowly must not keep a connection, of which there are few: a page at a time
         with self.database.reading() as connection:
-            for row in connection.execution_options(yield_per=200).execute(statement):
-                *stored, packed, base = row
-                yield self._stored(stored), packing.unpack(packed, base)
+            ordered = _narrowed(_HEADERS, *uids)
+            rows = connection.execute(ordered.limit(_PAGE)).all()
+            rest: Sequence[int] = ()
+            if len(rows) == _PAGE:
+                keys = _narrowed(select(schema.instances.c.id), *uids).offset(_PAGE)
+                rest = connection.scalars(keys).all()
+        yield from map(self._with_header, rows)
+        for start in range(0, len(rest), _PAGE):
+            page = rest[start : start + _PAGE]
+            with self.database.reading() as connection:
+                found = {row.id: row for row in connection.execute(_PAGE_OF_HEADERS, {"ids": page})}
+            yield from (self._with_header(found[key]) for key in page if key in found)
 
     def first_headers(
         self, level: Level, uids: Sequence[str]
@@ -277,14 +283,7 @@ class Archive:
         statement = (
             select(
                 first.c.uid,
-                i.StudyInstanceUID,
-                i.SeriesInstanceUID,
-                i.SOPInstanceUID,
-                i.SOPClassUID,
-                i.TransferSyntaxUID,
-                i.NumberOfFrames,
-                i.SHA256,
-                i.DataSetSize,
+                *_STORED,
                 h.Header,
                 b.Base,
             )
@@ -321,6 +320,10 @@ class Archive:
             if more.value(connection, {"low": low, "high": low + search.LAST}) is not None:
                 return None
             return list(search.rows(connection, query, fields))
+
+    def _with_header(self, row: Sequence[Any]) -> tuple[Stored, bytes]:
+        _, *stored, packed, base = row
+        return self._stored(stored), packing.unpack(packed, base)
 
     def _stored(self, row: Sequence[Any]) -> Stored:
         study, series, uid, sop_class, syntax, frames, sha256, size = row
