@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import Buffer
 
+from pacslab.web.files import Slice, disconnected
 from pacslab.web.negotiation import MULTIPART
 
 CHUNK: Final = 1 << 20
@@ -60,7 +61,7 @@ class Streamed(Response):
             await send({**start, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        gone = asyncio.ensure_future(_disconnect(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         ahead = self._ahead()
         try:
             await send({**start, "headers": self.raw_headers})
@@ -114,11 +115,6 @@ def ready_or_streamed(
     return Ready(b"".join(chunks), {"content-type": content_type, **headers}, status_code)
 
 
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 @dataclass(frozen=True, slots=True)
 class Part:
     """One body part: what it is, where else it can be had, and its bytes or its place in a file."""
@@ -129,6 +125,13 @@ class Part:
     length: int
     start: int = 0
     headers: Mapping[str, str] | None = None
+
+    @property
+    def piece(self) -> bytes | Slice:
+        """Its bytes, or the slice of a file that they are."""
+        if isinstance(self.source, Path):
+            return Slice(self.source, self.start, self.length)
+        return self.source[self.start : self.start + self.length]
 
 
 class Multipart:
@@ -165,12 +168,20 @@ class Multipart:
         """The body in chunks of about :data:`CHUNK` bytes; parts are read when their turn comes."""
         return gathered(self._pieces(parts))
 
-    def _pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
+    def pieces(self, parts: Iterable[Part]) -> Iterator[bytes | Slice]:
+        """The body in pieces of any length, of which files' aren't read yet."""
         for part in parts:
             yield self.head(part)
-            yield from read(part.source, part.length, part.start)
+            yield part.piece
             yield b"\r\n"
         yield self.tail
+
+    def _pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        for piece in self.pieces(parts):
+            if isinstance(piece, Slice):
+                yield from read(piece.path, piece.length, piece.start)
+            else:
+                yield piece
 
 
 def read(source: bytes | Path, length: int, start: int = 0) -> Iterator[bytes]:
