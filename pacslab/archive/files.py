@@ -39,6 +39,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files = root / "files"
+        self._files = str(self.files)  # a path is asked for each instance of each answer
         self.incoming = root / "incoming"
         self.quarantine = root / "quarantine"
         for directory in (self.files, self.incoming, self.quarantine):
@@ -46,7 +47,7 @@ class Files:
 
     def path(self, study: str, series: str, instance: str) -> Path:
         """Where an instance lies; the UIDs have been checked to be UIDs."""
-        return self.files / study / series / f"{instance}.dcm"
+        return Path(f"{self._files}/{study}/{series}/{instance}.dcm")
 
     def stage(self, instance: Instance) -> Path:
         """Write the instance's file under a temporary name, synced to disk.
