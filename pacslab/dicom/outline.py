@@ -35,6 +35,21 @@ _NUMBERS: Final[Mapping[int, str]] = {
     0x00280102: "HighBit",
     0x00280103: "PixelRepresentation",
 }
+# What describes an image besides group 0028: its functional groups (5200), and what presentation
+# takes from elsewhere
+_GROUPS: Final = frozenset({0x0028, 0x5200})
+_DESCRIBING: Final = frozenset({
+    0x00080016,  # SOPClassUID
+    0x00080018,  # SOPInstanceUID
+    0x00082144,  # RecommendedDisplayFrameRate
+    0x00180040,  # CineRate
+    0x00181063,  # FrameTime
+    0x00181065,  # FrameTimeVector
+    0x00181164,  # ImagerPixelSpacing
+    0x00182010,  # NominalScannedPixelSpacing
+    0x20500020,  # PresentationLUTShape
+    0x3004000E,  # DoseGridScaling
+})  # fmt: skip
 _PHOTOMETRIC: Final = 0x00280004
 _FRAMES: Final = 0x00280008
 _OFFSETS: Final = 0x7FE00001
@@ -60,12 +75,19 @@ class _Unsure(Exception):  # noqa: N818 - nothing is wrong yet
 class Outline:
     """What was passed: the image's description by keyword, and where the pixel element begins.
 
+    ``describing`` says where the elements that describe the image begin and end, all of them.
     ``end`` is the object's length in bytes when there is no pixel element.
     """
 
     transfer_syntax: str
     values: Mapping[str, int | str | bytes]
+    describing: tuple[tuple[int, int], ...]
     end: int
+
+    @property
+    def implicit(self) -> bool:
+        """Whether elements have no VR."""
+        return self.transfer_syntax == _IMPLICIT
 
 
 def outline(data: _Bytes) -> Outline | None:
@@ -82,8 +104,9 @@ def outline(data: _Bytes) -> Outline | None:
             head = _implicit
         else:
             head = _explicit
-        end = _walk(data, at, values, head)
-        return Outline(syntax, values, end) if end > at else None
+        describing: list[tuple[int, int]] = []
+        end = _walk(data, at, head, values, describing)
+        return Outline(syntax, values, tuple(describing), end) if end > at else None
     except (_Unsure, struct.error, ValueError):
         return None
 
@@ -124,19 +147,25 @@ def _implicit(data: _Bytes, at: int) -> tuple[int, int, int]:
     return group << 16 | element, at + 8, length
 
 
-def _walk(data: _Bytes, at: int, values: dict[str, int | str | bytes], head: _Head) -> int:
+def _walk(
+    data: _Bytes,
+    at: int,
+    head: _Head,
+    values: dict[str, int | str | bytes],
+    describing: list[tuple[int, int]],
+) -> int:
     """Pass over the elements of the data set; where the pixel element begins, or the end."""
     size = len(data)
     while at < size:
         tag, start, length = head(data, at)
         if tag in PIXELS:
             return at
-        if length == _UNDEFINED:
-            at = _sequence(data, start, head, 0)
-            continue
-        at = start + length
+        begin = at
+        at = start + length if length != _UNDEFINED else _sequence(data, start, head, 0)
         if at > size:
             raise _Unsure
+        if tag >> 16 in _GROUPS or tag in _DESCRIBING:
+            describing.append((begin, at))
         if tag in _NUMBERS:
             if length != 2:
                 raise _Unsure

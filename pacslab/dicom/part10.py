@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -27,7 +27,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from pacslab.dicom.outline import PIXELS, outline
+from pacslab.dicom.outline import PIXELS, Outline, outline
 from pacslab.errors import PixelError
 
 Source = bytes | bytearray | memoryview | mmap.mmap | os.PathLike[str]
@@ -79,11 +79,11 @@ class Part10:
     ``source`` is the object's bytes, ``data`` the same or, when it was deflated, the inflated data
     set. ``element`` is where the pixel element begins in it, or the end; ``start`` and ``length``
     are those of its value, ``length`` None when it is encapsulated; ``keyword`` is None when there
-    is no pixel data. ``description`` has the attributes that :func:`layout_of` needs, and the
-    extended offset table.
+    is no pixel data. ``parsed`` is the header where there is no ``outline`` to go by.
     """
 
-    description: Mapping[str, Any] | FileDataset
+    outline: Outline | None
+    parsed: FileDataset | None
     transfer_syntax: UID
     source: memoryview
     data: memoryview
@@ -94,12 +94,28 @@ class Part10:
     length: int | None
     owner: mmap.mmap | None
 
+    @property
+    def description(self) -> Mapping[str, Any] | FileDataset:
+        """The attributes that :func:`layout_of` needs, and the extended offset table."""
+        return self.outline.values if self.outline else self.header
+
     @cached_property
     def header(self) -> FileDataset:
         """The data set before the pixel data. Raises PixelError when it can't be read."""
-        if isinstance(self.description, FileDataset):
-            return self.description
+        if self.parsed is not None:
+            return self.parsed
         return _read(io.BytesIO(bytes(self.data[: self.element])))
+
+    @cached_property
+    def image(self) -> Dataset:
+        """The data set's elements that describe the image. Raises PixelError as header does."""
+        if self.outline is None:
+            return self.header
+        file = io.BytesIO(b"".join(self.data[a:b] for a, b in self.outline.describing))
+        try:
+            return read_dataset(file, self.outline.implicit, True)
+        except Exception as error:  # pydicom raises whatever the bytes provoke
+            raise _unreadable(error) from error
 
     @property
     def little_endian(self) -> bool:
@@ -188,8 +204,8 @@ def read_part10(source: Source) -> Part10:
     whole = memoryview(source).cast("B")
     data = whole[:]
     if found := outline(owner or whole):
-        syntax, at = UID(found.transfer_syntax), found.end
-        return _part10(found.values, syntax, at, source=whole, data=data, owner=owner)
+        syntax = UID(found.transfer_syntax)
+        return _part10(found, syntax, found.end, source=whole, data=data, owner=owner)
     # BytesIO shares bytes, and a map of our own reads by itself: both are faster than our reader
     file = cast(BinaryIO, owner or _ViewReader(data))
     if isinstance(source, bytes):
@@ -225,7 +241,7 @@ def _unreadable(error: Exception) -> PixelError:
 
 
 def _part10(
-    description: Mapping[str, Any] | FileDataset,
+    header: Outline | FileDataset,
     syntax: UID,
     at: int,
     *,
@@ -248,11 +264,12 @@ def _part10(
             keyword, named.decode() if named in (b"OB", b"OW") else "OW"
         )
         length = int.from_bytes(data[start - 4 : start], "little" if end == "<" else "big")
-    elif isinstance(description, FileDataset) and not len(description):
+    elif isinstance(header, FileDataset) and not len(header):
         raise PixelError("This isn't a DICOM object: no element could be read from it.")
     encapsulated = length == _UNDEFINED
     value = (start, None if encapsulated else length)
-    return Part10(description, syntax, source, data, keyword, vr, at, *value, owner)
+    found, parsed = (header, None) if isinstance(header, Outline) else (None, header)
+    return Part10(found, parsed, syntax, source, data, keyword, vr, at, *value, owner)
 
 
 def layout_of(part: Part10) -> Layout:

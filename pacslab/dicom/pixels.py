@@ -16,7 +16,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
@@ -74,9 +74,12 @@ class Pixels:
         self._part.close()
 
     @property
-    def header(self) -> FileDataset:
-        """The data set before the pixel data; read when first asked for. Raises PixelError."""
-        return self._part.header
+    def header(self) -> Dataset:
+        """What the data set says about the image; read when first asked for. Raises PixelError.
+
+        That is group 0028, the functional groups, and what presentation takes from elsewhere.
+        """
+        return self._part.image
 
     @property
     def encapsulated(self) -> bool:

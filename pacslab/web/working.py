@@ -14,7 +14,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 # More would only wait for each other, and each holds decoded frames in memory
-_THREADS: Final = max(4, os.cpu_count() or 4)
+_THREADS: Final = max(2, os.cpu_count() or 2)
 _limiter: RunVar[CapacityLimiter] = RunVar("pacslab_working")
 
 

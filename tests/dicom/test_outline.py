@@ -23,6 +23,13 @@ from pacslab.errors import PixelError
 from tests.conftest import dicom_file, pydicom_files
 from tests.making import instance, item, written
 
+_SHOWN = (
+    "PixelSpacing", "PixelPaddingValue", "WindowCenter", "WindowWidth", "RescaleSlope",
+    "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence", "RedPaletteColorLookupTableData",
+    "RedPaletteColorLookupTableDescriptor", "PresentationLUTShape", "DoseGridScaling", "FrameTime",
+    "ImagerPixelSpacing", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SOPClassUID", "SOPInstanceUID", "RepresentativeFrameNumber", "CineRate",
+)  # fmt: skip
 _REGULAR = ["CT_small.dcm", "MR_small_implicit.dcm", "693_J2KR.dcm", "rtplan.dcm", "liver.dcm"]
 
 
@@ -32,10 +39,12 @@ def _told(path: Path) -> dict[str, Any]:
         part = read_part10(path)
     except PixelError:
         return {"error": True}
+    header = part.header.to_json_dict(suppress_invalid_tags=True)
     found: dict[str, Any] = {
         "syntax": part.transfer_syntax,
         "keyword": part.keyword,
-        "header": part.header.to_json_dict(suppress_invalid_tags=True),
+        "header": header,
+        "image": [part.image.get(keyword) for keyword in _SHOWN],
         "table": part.description.get("ExtendedOffsetTable"),
     }
     if part.keyword:
