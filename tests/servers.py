@@ -24,7 +24,7 @@ def serving(directory: Path, *options: str, stderr: Path | None = None) -> Itera
         yield ready
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
 
 
 def start(
@@ -47,7 +47,7 @@ def client(ready: Record) -> httpx.Client:
         base_url=ready.base,
         headers={"Authorization": f"Bearer {ready.token}"},
         trust_env=False,
-        timeout=30,
+        timeout=120,
     )
 
 

@@ -122,7 +122,8 @@ class Archive:
     def recover(cls, directory: str | os.PathLike[str]) -> Self:
         """Open an archive whose index may be damaged or old; such a one is set aside, not lost.
 
-        The new index is empty until :meth:`reindex`. Raises SchemaError for a newer one.
+        The new index is empty until :meth:`reindex`, but for logs and cohorts. Raises SchemaError
+        for a newer one.
         """
         root = Path(directory).expanduser().absolute()
         try:
@@ -133,7 +134,9 @@ class Archive:
                 index = root / (INDEX + end)
                 if index.exists():
                     index.rename(root / f"{INDEX}.{stamp}{end}")
-            return cls(root)
+            archive = cls(root)
+            engine.bring_over(root / f"{INDEX}.{stamp}", archive.database)
+            return archive
 
     # --- the way in -----------------------------------------------------------------------
 

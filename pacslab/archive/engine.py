@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import uuid
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event, insert
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event, insert, select
 from sqlalchemy.exc import DatabaseError
 
 from pacslab.archive import schema, statements
@@ -22,6 +23,8 @@ from pacslab.errors import (
     PacslabError,
     SchemaError,
 )
+
+log = logging.getLogger(__name__)
 
 _BUSY_SECONDS: Final = 60
 _CONNECTIONS: Final = 64
@@ -100,6 +103,9 @@ class Database:
                 connection.execute(insert(schema.state), rows)
                 return
             version = int(_state(connection, "schema"))
+            if version == schema.VERSION:
+                missing = [table for table in schema.kept() if table.name not in known]
+                schema.metadata.create_all(connection, missing)
         if version > schema.VERSION:
             raise SchemaError(
                 f"{self.path} was written by a newer pacslab (schema {version}, this one knows "
@@ -110,6 +116,25 @@ class Database:
                 f"{self.path} was written by an older pacslab (schema {version}): run "
                 f"'pacslab reindex {self.path.parent}'"
             )
+
+
+def bring_over(old: Path, new: Database) -> None:
+    """Copy what only the index knows from an index that was set aside, as far as it can be read."""
+    source = create_engine(f"sqlite:///file:{old}?mode=ro&uri=true", poolclass=NullPool)
+    try:
+        with source.connect() as reader, new.writing() as (connection, _):
+            there = sqlalchemy.inspect(reader)
+            for table in schema.kept():
+                if not there.has_table(table.name):
+                    continue
+                columns = {c["name"] for c in there.get_columns(table.name)} & set(table.c.keys())
+                rows = reader.execute(select(*(table.c[name] for name in sorted(columns))))
+                for part in rows.mappings().partitions(1000):
+                    connection.execute(insert(table), [dict(row) for row in part])
+    except DatabaseError:
+        log.warning("%s: its logs and cohorts can't be read, so they stay there", old)
+    finally:
+        source.dispose()
 
 
 def revision(connection: Connection) -> int:

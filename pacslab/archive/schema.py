@@ -32,6 +32,19 @@ FOLDED: Final = "Folded"
 
 metadata = MetaData()
 
+KEPT: Final = "kept"
+"""In a table's ``info``: only the index knows it, so that reindexing leaves it, or brings it over.
+
+Such a table may be new in an index of the same version: opening makes it. Its columns have defaults
+or are nullable when they come later than the table.
+"""
+
+
+def kept() -> list[Table]:
+    """The tables that no file can fill again: logs, cohorts and the like."""
+    return [table for table in metadata.sorted_tables if table.info.get(KEPT)]
+
+
 _TYPES: Final[dict[type, type[TypeEngine[object]]]] = {str: Text, int: Integer, float: Float}  # type: ignore[dict-item]
 
 

@@ -344,7 +344,7 @@ def test_ctrl_c_ends_the_query(mirror: Mirror, ask: Ask) -> None:
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         ask("SELECT sum(a.range * b.range % 7) FROM range(10000000) a, range(100000) b")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60  # it would take hours
     assert ask("SELECT count(*) FROM instances") == [(8,)]
 
 

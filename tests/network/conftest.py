@@ -47,7 +47,7 @@ class Node:
         return {s.sop_instance_uid: data_set(s.path.read_bytes()) for s in self.archive.instances()}
 
     def next_ended(self) -> AssociationSummary:
-        return self.ended.get(timeout=10)
+        return self.ended.get(timeout=60)
 
 
 @pytest.fixture

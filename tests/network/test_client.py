@@ -83,7 +83,7 @@ def test_no_peers(text: str) -> None:
 def test_echo_tells_who_answers(node: Node) -> None:
     answer = client.echo(HOST, node.port, ae_title="PACSLAB")
     assert answer.implementation_version_name == "PACSLAB"
-    assert 0 < answer.seconds < 5
+    assert 0 < answer.seconds < 60
 
 
 @pytest.mark.dcmtk
@@ -178,13 +178,13 @@ def test_the_peer_answers_too_late(node: Node, monkeypatch: pytest.MonkeyPatch) 
     go_on = threading.Event()
 
     def slow(*_: object, **__: object) -> None:
-        go_on.wait(10)
+        go_on.wait(60)
         raise RuntimeError
 
     monkeypatch.setattr(node.archive, "add", slow)
-    (result,) = node.send(instance(), timeout=0.3)
+    (result,) = node.send(instance(), timeout=2)
     go_on.set()
-    assert result.comment == "no answer within 0.3 s"
+    assert result.comment == "no answer within 2 s"
 
 
 def test_a_folder_with_anything_in_it(node: Node, tmp_path: Path) -> None:

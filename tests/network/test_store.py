@@ -336,19 +336,19 @@ def test_a_running_store_ends_before_the_listener_does(
 
     def slow(*arguments, **options):
         entered.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return add(*arguments, **options)
 
     monkeypatch.setattr(node.archive, "add", slow)
     files = [instance(SOPInstanceUID=f"1.2.{i}") for i in range(5)]
     with ThreadPoolExecutor(2) as pool:
         sending = pool.submit(node.send, *files)
-        assert entered.wait(10)
+        assert entered.wait(60)
         stopping = pool.submit(node.listener.stop)
-        node.listener._service.stopping.wait(10)
+        node.listener._service.stopping.wait(60)
         go_on.set()
-        stopping.result(12)
-        results = sending.result(20)
+        stopping.result(60)
+        results = sending.result(60)
     acknowledged = {r.SOPInstanceUID for r in results if r.ok}
     assert "1.2.0" in acknowledged
     assert acknowledged <= set(node.stored())

@@ -55,7 +55,7 @@ def test_killed_in_the_midst(tmp_path: Path, after: int) -> None:
         sender.start()
     assert reached.wait(60)
     process.kill()
-    process.wait(10)
+    process.wait(60)
     for sender in senders:
         sender.join(30)
     with Archive(tmp_path / "a") as archive:

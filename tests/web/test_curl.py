@@ -96,7 +96,7 @@ def test_a_sender_that_goes_away_harms_nobody(ready: Record) -> None:
             + whole[:-300]
         )
     with client(ready) as web:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (found := web.get("/dicom-web/studies/1.3/instances").json()):
             assert time.monotonic() < deadline, "what came whole wasn't stored"
             time.sleep(0.05)
