@@ -34,7 +34,7 @@ class Peer:
     headers: dict[str, str]
     pid: int
 
-    def post(self, path: str, body: bytes, content_type: str) -> httpx.Response:
+    def post(self, path: str, body: bytes | Iterator[bytes], content_type: str) -> httpx.Response:
         """Send a body to a path below the DICOMweb root."""
         return httpx.post(
             f"http://127.0.0.1:{self.http_port}{self.root}{path}",
