@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import cohort, frames, metadata, search, store
+from tests.benchmarks import cohort, frames, memory, metadata, search, store
 from tests.benchmarks.peers import orthanc, pacslab
 from tests.benchmarks.table import Row, compared, markdown
 
@@ -39,16 +39,21 @@ def main(arguments: list[str] | None = None) -> list[Row]:
     """Measure; the rows that were printed."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("--short", action="store_true", help="a minute, for the tests")
+    parser.add_argument("--memory", action="store_true", help="memory alone, with studies of 4 GB")
     options = parser.parse_args(arguments)
     size = SHORT if options.short else FULL
     with tempfile.TemporaryDirectory(prefix="pacslab-bench-") as folder:
-        rows = _compared(Path(folder), size)
-        searches = [row for row in rows if row.what.startswith("QIDO")]
-        rows += search.among_many(Path(folder, "many"), size.many_studies, size.asked, searches)
-        rows += cohort.rows(Path(folder), size.small)
+        rows = memory.rows(Path(folder)) if options.memory else _speed(Path(folder), size)
     print(f"pacslab beside Orthanc, {time.strftime('%Y-%m-%d')}, {_machine()}\n")
     print(markdown(rows))
     return rows
+
+
+def _speed(folder: Path, size: Size) -> list[Row]:
+    rows = _compared(folder, size)
+    searches = [row for row in rows if row.what.startswith("QIDO")]
+    rows += search.among_many(folder / "many", size.many_studies, size.asked, searches)
+    return rows + cohort.rows(folder, size.small)
 
 
 def _compared(folder: Path, size: Size) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from pydicom.uid import generate_uid
 
 from tests.benchmarks import data
 from tests.benchmarks.asking import Ask, Connection
-from tests.benchmarks.peers import Peer
+from tests.benchmarks.peers import Peer, pacslab
+from tests.benchmarks.table import Row
 from tests.conftest import dcmtk, dicom_file
 
 DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
@@ -101,14 +103,17 @@ def store_by_web(peer: Peer, study: Study) -> None:
 
 
 def store_by_dimse(peer: Peer, study: Study, folder: Path) -> None:
-    """Send it by C-STORE, an association for each object, so that one file has to be there."""
-    file = folder / "sent.dcm"
-    for number in range(study.objects):
-        with file.open("wb") as opened:
-            opened.writelines(study.pieces(number))
-        words = [dcmtk("storescu"), "-aec", peer.aet, "127.0.0.1", str(peer.dicom_port), str(file)]
-        subprocess.run(words, check=True, capture_output=True)
-    file.unlink()
+    """Send it by C-STORE, some objects at a time, so that not all of them have to be on disk."""
+    sent = folder / "sent"
+    at_once = max(1, 300 // study.frames)
+    for start in range(0, study.objects, at_once):
+        sent.mkdir()
+        for number in range(start, min(start + at_once, study.objects)):
+            with (sent / f"{number}.dcm").open("wb") as opened:
+                opened.writelines(study.pieces(number))
+        words = [dcmtk("storescu"), "-aec", peer.aet, "+sd", "127.0.0.1", str(peer.dicom_port)]
+        subprocess.run([*words, str(sent)], check=True, capture_output=True)
+        shutil.rmtree(sent)
 
 
 def retrieve(peer: Peer, study: Study) -> None:
@@ -134,3 +139,20 @@ def figures(peer: Peer, folder: Path, study: Study, again: Study) -> dict[str, f
         "C-STORE": growth(peer, lambda: store_by_dimse(peer, again, folder)),
         "retrieval": growth(peer, lambda: retrieve(peer, study)),
     }
+
+
+def rows(folder: Path) -> list[Row]:
+    """What becomes of pacslab's memory with two studies of 4 GB, of large and of small objects."""
+    found = []
+    for kind, objects, frames in (("300 MB objects", 14, 572), ("2 MB objects", 2000, 4)):
+        home = folder / kind.replace(" ", "-")
+        home.mkdir()
+        with pacslab(home) as peer:
+            grown = figures(peer, home, Study(objects, frames), Study(objects, frames))
+            total = psutil.Process(peer.pid).memory_info().rss / 1e6
+        found += [
+            Row(f"memory's growth, {how} of 4 GB in {kind}", "MB", more, higher=False)
+            for how, more in grown.items()
+        ]
+        found.append(Row(f"the server's memory after that, {kind}", "MB", total, higher=False))
+    return found
