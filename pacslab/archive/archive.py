@@ -6,7 +6,9 @@ import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -68,7 +70,8 @@ _HEADERS: Final = (
     .join(schema.headers, _H.id == _I.id)
     .join(schema.header_bases, _B.SeriesInstanceUID == _I.SeriesInstanceUID)
 )
-_PAGE: Final = 200
+_PAGE: Final = 200  # headers
+_MATCHES: Final = 2000  # of a search
 _PAGE_OF_HEADERS: Final = _HEADERS.where(_I.id.in_(bindparam("ids", expanding=True)))
 _ONE: Final = Prepared(select(*_STORED).where(_I.SOPInstanceUID == bindparam("uid")))
 
@@ -193,10 +196,24 @@ class Archive:
         """The matching entities, each a dict by DICOM keyword, in a fixed order.
 
         ``fields`` are the attributes wanted; None means all of the level and those above. Columns
-        of several values hold them joined by a backslash.
+        of several values hold them joined by a backslash. Of many matches, some thousands at a
+        time see one state of the index.
         """
-        with self.database.asking() as connection:
-            yield from search.rows(connection, query, fields)
+        fields = None if fields is None else tuple(fields)
+        read, page = 0, query
+        # Who reads slowly must not keep a connection, of which there are few: a page at a time
+        while True:
+            with (
+                self.database.asking() as connection,
+                closing(search.rows(connection, page, fields)) as rows,
+            ):
+                found = list(islice(rows, _MATCHES))
+            yield from found
+            read += len(found)
+            left = _MATCHES if query.limit is None else min(_MATCHES, query.limit - read)
+            if len(found) < _MATCHES or left <= 0:
+                return
+            page = replace(query, offset=query.offset + read, limit=left)
 
     def count(self, query: Query) -> int:
         """How many entities match, whatever the query's limit and offset."""
@@ -296,9 +313,9 @@ class Archive:
             .order_by(first.c.uid)
         )
         with self.database.reading() as connection:
-            for row in connection.execute(statement):
-                uid, *stored, packed, base = row
-                yield uid, self._stored(stored), packing.unpack(packed, base)
+            rows = connection.execute(statement).all()
+        for uid, *stored, packed, base in rows:
+            yield uid, self._stored(stored), packing.unpack(packed, base)
 
     def few(
         self, query: Query, fields: Iterable[Attribute] | None = None
