@@ -6,7 +6,7 @@ their values only have the same text, so that it is kept; :func:`_bound` says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
@@ -60,7 +60,7 @@ _KEY_COLUMNS: Final = {
 
 def rows(
     connection: Connection, query: Query, fields: Iterable[Attribute] | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """The matching entities in a fixed order, each a dict by keyword; None where there is nothing.
 
     ``fields`` are the attributes wanted, of the query's level and those above it; None means all.

@@ -31,7 +31,7 @@ _RELATIVE: Final = f'"BulkDataURI":"{BULK_PREFIX}'.encode()
 _CHUNK: Final = 1 << 18
 # The first byte has to come soon; but what is made by then goes out in one piece
 _SECONDS: Final = 0.02
-_AT_ONCE: Final = 8 << 20
+_AT_ONCE: Final = 2 << 20
 
 
 async def metadata(

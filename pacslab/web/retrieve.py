@@ -25,6 +25,7 @@ from pacslab.dicom.transcode import TARGETS, obstacle, transcode
 from pacslab.errors import NotFoundError, PacslabError, PixelError
 from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
+from pacslab.web.files import FromFiles, Slice
 from pacslab.web.negotiation import (
     ANY,
     DICOM,
@@ -39,13 +40,11 @@ from pacslab.web.negotiation import (
 )
 from pacslab.web.routing import instance_url
 from pacslab.web.streaming import (
+    EAGER,
     Multipart,
     Part,
     Ready,
     Streamed,
-    gathered,
-    read,
-    ready_or_streamed,
     zipped,
 )
 from pacslab.web.working import working
@@ -119,8 +118,10 @@ def _answer(
         return Streamed(body.chunks(parts), body.content_type, headers, status_code=status)
     parts = list(parts)
     length = body.length(parts)
-    return ready_or_streamed(
-        body.chunks(parts), body.content_type, headers, length=length, status_code=status
+    if length <= EAGER:
+        return Ready(body.body(parts), {"content-type": body.content_type, **headers}, status)
+    return FromFiles(
+        body.pieces(parts), body.content_type, headers, length=length, status_code=status
     )
 
 
@@ -204,8 +205,7 @@ def _chosen(stored: Stored, syntaxes: tuple[str, ...]) -> str:
 def _single(archive: Archive, copy: Copy, headers: dict[str, str]) -> Response:
     kind = content_type(DICOM, copy.transfer_syntax_uid)
     if copy.as_stored:
-        chunks = gathered(read(copy.stored.path, copy.size))
-        return ready_or_streamed(chunks, kind, headers, length=copy.size)
+        return FromFiles([Slice(copy.stored.path, 0, copy.size)], kind, headers, length=copy.size)
     return Ready(_transcoded(archive, copy), {**headers, "content-type": kind})
 
 

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import Buffer
 
+from pacslab.web.files import Slice, disconnected
 from pacslab.web.negotiation import MULTIPART
 
 CHUNK: Final = 1 << 20
@@ -60,7 +61,7 @@ class Streamed(Response):
             await send({**start, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        gone = asyncio.ensure_future(_disconnect(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         ahead = self._ahead()
         try:
             await send({**start, "headers": self.raw_headers})
@@ -112,11 +113,6 @@ def ready_or_streamed(
     if length > EAGER:
         return Streamed(chunks, content_type, headers, length=length, status_code=status_code)
     return Ready(b"".join(chunks), {"content-type": content_type, **headers}, status_code)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 class Pieces(Protocol):
@@ -175,12 +171,23 @@ class Multipart:
         """The body in chunks of about :data:`CHUNK` bytes; parts are read when their turn comes."""
         return gathered(self._pieces(parts))
 
-    def _pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
+    def pieces(self, parts: Iterable[Part]) -> Iterator[bytes | Slice]:
+        """The body in pieces of any length, of which files' aren't read yet."""
         for part in parts:
             yield self.head(part)
-            yield from read(part.source, part.length, part.start)
+            if isinstance(part.source, Path):
+                yield Slice(part.source, part.start, part.length)
+            else:
+                yield from read(part.source, part.length, part.start)
             yield b"\r\n"
         yield self.tail
+
+    def _pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        for piece in self.pieces(parts):
+            if isinstance(piece, Slice):
+                yield from read(piece.path, piece.length, piece.start)
+            else:
+                yield piece
 
 
 def read(source: Source, length: int, start: int = 0) -> Iterator[bytes]:
