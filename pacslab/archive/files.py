@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -12,15 +11,16 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, cast
 
+from pacslab.dicom import buffers
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.errors import OutOfResourcesError, PacslabError
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _MAP_FROM: Final = 1 << 20  # bytes from which a file is mapped instead of read
-_PIECE: Final = 4 << 20  # bytes written at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files = root / "files"
+        self._files = str(self.files)  # a path is asked for each instance of each answer
         self.incoming = root / "incoming"
         self.quarantine = root / "quarantine"
         for directory in (self.files, self.incoming, self.quarantine):
@@ -84,15 +85,15 @@ class Files:
 
     def path(self, study: str, series: str, instance: str) -> Path:
         """Where an instance lies; the UIDs have been checked to be UIDs."""
-        return Path(f"{self.files}/{study}/{series}/{instance}.dcm")
+        return Path(f"{self._files}/{study}/{series}/{instance}.dcm")
 
     def stage(self, instance: Instance) -> Staged:
         """Write the instance's file under a temporary name; its way to disk has begun then.
 
         Raises OutOfResourcesError when the disk is full or not writable.
         """
-        with memoryview(instance.data) as view:
-            return self._write_new((instance.prefix, view[instance.offset :]))
+        body = buffers.pieces(instance.data, instance.offset)
+        return self._write_new(chain((instance.prefix,), body))
 
     def place(self, staged: Staged, target: Path) -> set[Path]:
         """Give a settled file its final name; the directories that must be synced for it.
@@ -128,13 +129,13 @@ class Files:
 
         The same bytes are kept once, however often they come.
         """
-        kept = self.quarantine / f"{hashlib.sha256(data).hexdigest()[:32]}-refused.dcm"
+        kept = self.quarantine / f"{buffers.sha256(data)[:32]}-refused.dcm"
         try:
-            with memoryview(data) as view:
-                staged = self._write_new((view,))
+            staged = self._write_new(buffers.pieces(data))
             try:
                 staged.sync()
                 staged.path.rename(kept)
+                staged.placed = True
             finally:
                 staged.discard()
             self._explain(kept, reason, code, source)
@@ -251,6 +252,8 @@ _WRITE_AND_WAIT: Final = 7  # with WAIT_BEFORE and WAIT_AFTER
 
 
 def _write_all(descriptor: int, part: bytes | memoryview) -> None:
-    view = memoryview(part)
-    while view:
-        view = view[os.write(descriptor, view[:_PIECE]) :]
+    written = 0
+    with memoryview(part) as view:
+        while written < len(view):
+            with view[written:] as rest:
+                written += os.write(descriptor, rest)

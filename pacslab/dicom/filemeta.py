@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
-from typing import Final, TypeAlias
+from typing import Final
 
-Buffer: TypeAlias = bytes | mmap.mmap
+from pacslab.dicom.buffers import Buffer
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.237684309519527464137012309219117246461"
 IMPLEMENTATION_VERSION_NAME: Final = "PACSLAB"

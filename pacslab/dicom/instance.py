@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import mmap
 import re
 import warnings
 from collections.abc import Mapping
@@ -21,13 +19,14 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from pacslab.dicom import buffers
 from pacslab.dicom import header as headers
+from pacslab.dicom.buffers import Buffer
 from pacslab.dicom.columns import Value, index_row
 from pacslab.dicom.filemeta import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     PREAMBLE,
-    Buffer,
     data_set_offset,
     file_meta,
     file_prefix,
@@ -47,7 +46,6 @@ __all__ = [
     "index_row",
     "parse",
     "read",
-    "sha256_from",
     "transfer_syntax_name",
 ]
 
@@ -58,7 +56,6 @@ _MEMOS: Final = {
     for syntax in AllTransferSyntaxes
     if syntax.is_little_endian and not syntax.is_deflated and "Deflate" not in syntax.name
 }
-_PIECE: Final = 16 << 20
 _DICOMDIR: Final = "1.2.840.10008.1.3.10"
 
 
@@ -113,7 +110,7 @@ def read(data: Buffer, *, announced: tuple[str, str] | None = None) -> Instance:
             f"says {sop_class}, {uid}: send it with the UIDs that stand in it"
         )
     prefix = b"" if start > PREAMBLE else file_prefix(sop_class, uid, syntax)
-    digest = sha256_from(data, start)
+    digest = buffers.sha256(data, start)
     return Instance(
         study_instance_uid=study,
         series_instance_uid=series,
@@ -152,18 +149,6 @@ def parse(data: Buffer) -> FileDataset:
             )
         raise NotDicomError("not a DICOM file: no SOP Class UID can be read from it")
     return dataset
-
-
-def sha256_from(data: Buffer, start: int) -> str:
-    """SHA-256 of the bytes from ``start`` on; a mapped file is let go of as it is read."""
-    digest = hashlib.sha256()
-    with memoryview(data) as view:
-        for at in range(start, len(view), _PIECE):
-            digest.update(view[at : at + _PIECE])
-            if isinstance(data, mmap.mmap) and hasattr(data, "madvise"):
-                page = at // mmap.PAGESIZE * mmap.PAGESIZE
-                data.madvise(mmap.MADV_DONTNEED, page, min(_PIECE, len(data) - page))
-    return digest.hexdigest()
 
 
 def _transfer_syntax(dataset: FileDataset) -> str:

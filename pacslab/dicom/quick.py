@@ -18,8 +18,9 @@ from typing import Any, Final
 from pydicom.datadict import dictionary_VR
 
 from pacslab.dicom import header as headers
+from pacslab.dicom.buffers import Buffer
 from pacslab.dicom.columns import EMPTY_ROW, Value, columns_of
-from pacslab.dicom.filemeta import LONG_VR, Buffer
+from pacslab.dicom.filemeta import LONG_VR
 
 _EXPLICIT: Final = struct.Struct("<HH2sH")
 _IMPLICIT: Final = struct.Struct("<HHI")
