@@ -2,7 +2,8 @@
 # make test    set everything up and run the checks and tests
 # make demo    run the first notebook without a browser; out/01_first_steps.html
 # make bench   the benchmarks, side by side with Orthanc where it is installed
-# make soak    the server's memory while studies of 4 GB are stored and retrieved
+# make soak    the server's memory while studies of 4 GB are stored and retrieved;
+#              50 associations of 200 instances at once, some of which end badly
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -49,6 +50,7 @@ bench: $(VENV)/.test
 
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks --memory
+	PACSLAB_SOAK=50x200 $(BIN)/python -m pytest tests/network/test_soak.py
 
 docs: $(VENV)/.lab
 	$(BIN)/python docs/generate.py

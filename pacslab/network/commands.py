@@ -89,10 +89,32 @@ def store_response(context: int, request: StoreRequest, status: int, comment: st
     if comment:
         elements.append(_text(0x0902, comment, " "))
     elements.append(_text(0x1000, request.sop_instance_uid, "\0"))
+    return data_pdu(context, COMMAND | LAST, _command_set(elements))
+
+
+def store_command(request: StoreRequest) -> bytes:
+    """The command set of a C-STORE-RQ (PS3.7 9.3.1.1)."""
+    return _command_set(
+        [
+            _text(0x0002, request.sop_class_uid, "\0"),
+            _short(0x0100, _STORE_RQ),
+            _short(0x0110, request.message_id),
+            _short(0x0700, 2),
+            _short(0x0800, 1),
+            _text(0x1000, request.sop_instance_uid, "\0"),
+        ]
+    )
+
+
+def data_pdu(context: int, control: int, fragment: bytes) -> bytes:
+    """A P-DATA-TF PDU with one presentation data value (PS3.8 9.3.5)."""
+    head = _PDU.pack(_P_DATA, 0, len(fragment) + _PDV.size)
+    return head + _PDV.pack(len(fragment) + 2, context, control) + fragment
+
+
+def _command_set(elements: list[bytes]) -> bytes:
     body = b"".join(elements)
-    command = _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
-    value = _PDV.pack(len(command) + 2, context, COMMAND | LAST) + command
-    return _PDU.pack(_P_DATA, 0, len(value)) + value
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
 
 
 def _short(element: int, value: int) -> bytes:

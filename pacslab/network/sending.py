@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
+import queue
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,7 @@ from pacslab.network.outbox import NATIVE, Letter, data_set
 
 _LARGEST_PDU: Final = 128 << 10  # bytes, whatever more the peer would take
 _PDU_HEADERS: Final = 6
+_LOOK: Final = 0.25  # s; whether there still is an association is looked at so often
 _AHEAD: Final = 32  # PDUs that wait to be sent; more would only be a copy of the file in memory
 
 
@@ -75,7 +78,7 @@ def deliver(association: Association, letter: Letter) -> Delivery:
     request.AffectedSOPInstanceUID = letter.sop_instance_uid
     request.DataSet = io.BytesIO()  # says that there is one; its bytes are sent by _transmit
     _transmit(association, request, context_id, part10)
-    _, answer = association.dimse.get_msg(block=True)
+    answer = _answer(association)
     if not isinstance(answer, C_STORE) or answer.Status is None:
         raise LostError(_loss(association))
     _, meaning = STORAGE_SERVICE_CLASS_STATUS.get(answer.Status, ("", "unknown status"))
@@ -122,6 +125,20 @@ def _transmit(association: Association, request: C_STORE, context_id: int, part1
                     return  # the answer will be that there is none
                 time.sleep(0.0005)
             association.dul.send_pdu(fragment)
+
+
+def _answer(association: Association) -> object:
+    """What the peer answers; None when nothing comes, or the association has ended."""
+    deadline = time.monotonic() + (association.dimse_timeout or math.inf)
+    while time.monotonic() < deadline:
+        with suppress(queue.Empty):
+            return association.dimse.msg_queue.get(
+                timeout=max(0.0, min(_LOOK, deadline - time.monotonic()))
+            )[1]
+        # Where the peer breaks the protocol, pynetdicom ends it and tells nobody who waits
+        if association.acse.is_aborted() or not association.dul.is_alive():
+            return None
+    return None
 
 
 def _loss(association: Association) -> str:

@@ -42,6 +42,16 @@ def test_a_request_is_read() -> None:
     assert commands.store_request(command[2]) == StoreRequest(7, CT, "1.2.3")
 
 
+def test_our_own_request_is_read_by_pynetdicom() -> None:
+    pdu = P_DATA_TF()
+    command = commands.store_command(StoreRequest(7, CT, "1.2.3"))
+    pdu.decode(commands.data_pdu(5, commands.COMMAND | commands.LAST, command))
+    message = DIMSEMessage()
+    assert not message.decode_msg(pdu.to_primitive())  # its data set is to come
+    assert isinstance(message, C_STORE_RQ)
+    assert str(message.command_set.AffectedSOPInstanceUID) == "1.2.3"
+
+
 def test_one_with_a_move_originator_is_read() -> None:
     asked = request(MoveOriginatorApplicationEntityTitle="ME", MoveOriginatorMessageID=9)
     assert commands.store_request(read(pdus(asked)[0])[0][2]) == StoreRequest(7, CT, "1.2.3")
