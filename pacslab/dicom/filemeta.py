@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from pacslab.dicom.buffers import Buffer
@@ -64,6 +65,7 @@ def file_meta(data: Buffer) -> tuple[int, str]:
     return min(position, len(data)), declared
 
 
+@lru_cache(maxsize=256)
 def _meta_text(element: int, vr: bytes, text: str) -> bytes:
     value = text.encode("ascii")
     value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)

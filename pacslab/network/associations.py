@@ -60,6 +60,7 @@ class IncomingAssociation(Association):
         super().__init__(ae, MODE_ACCEPTOR)
         self._service = service
         self._host = str(peer[0])
+        self._source = ""
         self.notes = Notes(self, peer)
         self.serving = False
         self._happened = threading.Event()
@@ -215,8 +216,9 @@ class IncomingAssociation(Association):
             )
         if self._service.closed.is_set():
             return Answer(store.OUT_OF_RESOURCES, "the server is stopping: send again later")
-        source = f"C-STORE from {self.notes.calling_ae_title} at {self._host}"
-        return store.store(self._service.archive, data, announced, source)
+        if not self._source:
+            self._source = f"C-STORE from {self.notes.calling_ae_title} at {self._host}"
+        return store.store(self._service.archive, data, announced, self._source)
 
     # --- ending ---------------------------------------------------------------------------
 

@@ -125,21 +125,19 @@ class Receiver(DULServiceProvider):
 
     def _act(self) -> None:
         """Let pynetdicom's state machine act on every event that waits."""
-        happened = False
+        if self.event_queue.empty():
+            return
         with suppress(queue.Empty):
             while True:
-                event = self.event_queue.get(block=False)
-                happened = True
-                self.state_machine.do_action(event)
-        if happened:
-            self._user.something_happened()
+                self.state_machine.do_action(self.event_queue.get(block=False))
+        self._user.something_happened()
 
     def _listen(self) -> bool:
         """Wait for the peer, for something to send, or for a timer; whether it was the peer."""
         if self.state_machine.current_state == _CLOSING:
             return True
-        spoke = cast(PromptSocket, self.socket).wait(self._bell, _TICK)
-        with suppress(BlockingIOError):
+        spoke, rang = cast(PromptSocket, self.socket).wait(self._bell, _TICK)
+        if rang:
             self._bell.recv(64)
         return spoke
 

@@ -42,6 +42,8 @@ class PromptSocket(AssociationSocket):
         self._buffer = memoryview(bytearray(_AT_ONCE))
         self._start = self._stop = 0
         self._failure: OSError | None = None
+        self._poll = select.poll()
+        self._polled = -2  # no descriptor
         self.received = self.sent = 0  # bytes
         self.tap: Tap | None = None
         super().__init__(association, client_socket=connection)
@@ -52,23 +54,23 @@ class PromptSocket(AssociationSocket):
         """Whether there is something to read; never waits."""
         return self._stop > self._start or bool(super().ready)
 
-    def wait(self, other: socket.socket, seconds: float) -> bool:
+    def wait(self, other: socket.socket, seconds: float) -> tuple[bool, bool]:
         """Wait for the peer to say something, or for ``other`` to have something to read.
 
-        Whether it was the peer, or the connection's end.
+        Whether it was the peer, or the connection's end, and whether it was the other.
         """
-        if self._stop > self._start:
-            return True
         connection = self.socket
         pending = getattr(connection, "pending", None)  # TLS may have decrypted more than was read
-        if pending is not None and pending():
-            return True
-        poll = select.poll()
-        poll.register(other, select.POLLIN)
+        if self._stop > self._start or (pending is not None and pending()):
+            return True, False
         descriptor = -1 if connection is None else connection.fileno()
-        if descriptor >= 0:
-            poll.register(descriptor, select.POLLIN)
-        return any(ready == descriptor for ready, _ in poll.poll(seconds * 1000))
+        if descriptor != self._polled:
+            self._poll, self._polled = select.poll(), descriptor
+            self._poll.register(other, select.POLLIN)
+            if descriptor >= 0:
+                self._poll.register(descriptor, select.POLLIN)
+        found = {ready for ready, _ in self._poll.poll(seconds * 1000)}
+        return descriptor in found, other.fileno() in found
 
     def pdu(self) -> memoryview | None:
         """The next PDU, whole, as a view that is good until :meth:`take`; waits for all of it.
