@@ -40,6 +40,7 @@ class Staged:
 
     path: Path
     descriptor: int
+    settled: bool = False
     placed: bool = False
 
     def settle(self) -> None:
@@ -50,8 +51,9 @@ class Staged:
         sync after that covers both the file and its name, which otherwise are two commits of the
         file system's journal. Raises OSError.
         """
-        if self.descriptor >= 0 and not _written(self.descriptor):
+        if not self.settled and not _written(self.descriptor):
             self.sync()
+        self.settled = True
 
     def sync(self) -> None:
         """Make it durable, once. Raises OSError."""

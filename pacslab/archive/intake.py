@@ -51,23 +51,26 @@ class Intake:
     def store(self, items: Iterable[Instance | Receipt], *, source: str) -> list[Receipt]:
         """Store instances that were read already (receipts among them pass through)."""
         receipts = list(items)
-        arrivals = {i: x for i, x in enumerate(receipts) if isinstance(x, Instance)}
+        read = {i: x for i, x in enumerate(receipts) if isinstance(x, Instance)}
         staged: dict[int, Staged] = {}
-        delivery = Delivery(arrivals, staged, source)
+        delivery = Delivery({}, staged, source)
+        answers = delivery.receipts
         try:
             with self._database.glancing() as connection:
-                known = known_in(connection, (x.sop_instance_uid for x in arrivals.values()))
-            for i, instance in arrivals.items():
-                if not is_same(instance, known.get(instance.sop_instance_uid)):
+                known = known_in(connection, (x.sop_instance_uid for x in read.values()))
+            for i, instance in read.items():
+                if is_same(instance, known.get(instance.sop_instance_uid)):
+                    receipts[i] = Receipt.of(Status.PRESENT, instance)
+                else:
+                    delivery.arrivals[i] = instance
                     staged[i] = self._files.stage(instance)
             for file in staged.values():
                 file.settle()
-            if arrivals:
+            if delivery.arrivals:
                 self._commits.commit(delivery)
-            answers = delivery.receipts
         except (OSError, PacslabError) as error:
             failure = no_room(error, self._files.root) if isinstance(error, OSError) else error
-            answers = {i: Receipt.of(Status.REFUSED, x, failure) for i, x in arrivals.items()}
+            answers = {i: Receipt.of(Status.REFUSED, x, failure) for i, x in read.items()}
         finally:
             for file in staged.values():
                 file.discard()
