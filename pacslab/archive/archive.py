@@ -426,6 +426,7 @@ class Archive:
 
     def close(self) -> None:
         """Close the index; what was added stays."""
+        self._intake.close()
         self.database.close()
 
     def __enter__(self) -> Self:

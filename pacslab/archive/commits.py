@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +49,15 @@ class _Work:
     accepted: list[tuple[Instance, str, datetime | None]] = field(default_factory=list)
     aside: list[tuple[Instance, RefusedError, str]] = field(default_factory=list)
 
+    def sync_files(self) -> None:
+        """Make the files durable."""
+        for staged in reversed(self.unsynced):  # the last one's sync covers most of the others
+            staged.sync()
+
+    def sync_names(self) -> None:
+        """Make their names durable."""
+        sync_directories(self.dirty)
+
 
 class Commits:
     """The line in which deliveries wait for their transaction."""
@@ -60,6 +70,12 @@ class Commits:
         self._waiting: list[Delivery] = []
         self._gate = threading.Lock()
         self._turn = threading.Lock()
+        # Files and directories at once, and the rows meanwhile: three that wait for the same disk
+        self._pool = ThreadPoolExecutor(2, "syncing")
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown()
 
     def commit(self, delivery: Delivery) -> None:
         """Give a delivery its names and rows; durable on return. Raises what went wrong."""
@@ -106,11 +122,14 @@ class Commits:
                         delivery.receipts[i] = receipt
                         if receipt.status is Status.STORED:
                             work.accepted.append((instance, delivery.source, None))
-                for staged in reversed(work.unsynced):  # the last one's sync covers the others
-                    staged.sync()
-                sync_directories(work.dirty)
-                if work.accepted:
-                    writer.insert(work.accepted)
+                syncing = [self._pool.submit(work.sync_files), self._pool.submit(work.sync_names)]
+                try:
+                    if work.accepted:
+                        writer.insert(work.accepted)
+                finally:
+                    wait(syncing)
+                for one in syncing:  # durable, before the rows are
+                    one.result()
         except BaseException:
             # Not acknowledged and without a row: no file may look as if it were stored.
             for path in work.placed:

@@ -28,6 +28,10 @@ class Intake:
         self._on_receive = on_receive
         self._commits = Commits(files, database, on_conflict)
 
+    def close(self) -> None:
+        """Let its threads go."""
+        self._commits.close()
+
     def read(
         self,
         data: Buffer,
