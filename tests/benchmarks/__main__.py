@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import cohort, frames, memory, metadata, search, store
+from tests.benchmarks import cohort, frames, grown, memory, metadata, search, store
 from tests.benchmarks.peers import orthanc, pacslab
 from tests.benchmarks.table import Row, compared, markdown
 
@@ -29,10 +29,11 @@ class Size:
     asked: int  # searches
     series: tuple[int, ...]  # instances of the series whose metadata is asked for
     slices: int
+    grown: int  # instances of a large archive
 
 
-FULL = Size(1000, 150, 2000, 100_000, 2000, (100, 1000), 150)
-SHORT = Size(40, 8, 60, 600, 60, (10, 30), 9)
+FULL = Size(1000, 150, 2000, 100_000, 2000, (100, 1000), 150, 500_000)
+SHORT = Size(40, 8, 60, 600, 60, (10, 30), 9, 2000)
 
 
 def main(arguments: list[str] | None = None) -> list[Row]:
@@ -53,7 +54,7 @@ def _speed(folder: Path, size: Size) -> list[Row]:
     rows = _compared(folder, size)
     searches = [row for row in rows if row.what.startswith("QIDO")]
     rows += search.among_many(folder / "many", size.many_studies, size.asked, searches)
-    return rows + cohort.rows(folder, size.small)
+    return rows + cohort.rows(folder, size.small) + grown.rows(folder, 1000, size.grown)
 
 
 def _compared(folder: Path, size: Size) -> list[Row]:

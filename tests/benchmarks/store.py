@@ -41,6 +41,7 @@ def measures(folder: Path, small: int, large: int) -> list[Measure]:
                 number=number,
                 nagle="Nagle" in what,
             ),
+            target=5 if "Nagle" in what else 1.5,
         )
         for i, (what, (name, senders, number)) in enumerate(kinds.items())
     ]
