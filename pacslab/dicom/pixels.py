@@ -264,6 +264,14 @@ class Pixels:
     def _palette(self) -> Palette:
         return Palette.read(self.header, "<" if self._part.little_endian else ">")
 
+    def code_place(self, i: int) -> tuple[int, int] | None:
+        """Where encapsulated frame i starts and stops in the object, None if it is in pieces.
+
+        Raises PixelError when it can't be found.
+        """
+        found = self._fragments(i) if self.encapsulated else []
+        return found[0] if len(found) == 1 else None
+
     def _fragments(self, i: int) -> list[tuple[int, int]]:
         """Where frame i's fragments start and stop in the object (PS3.5 A.4)."""
         first, offsets = self._offsets

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
 from pacslab.web.access import Access
 from pacslab.web.compression import Compression
 from pacslab.web.context import Context
+from pacslab.web.painting import Painters
 from pacslab.web.problems import Discreet, install
 
 _VERSION: Final = version("pacslab")
@@ -28,7 +30,9 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     ``/health`` answers without a token; the OpenAPI description is at ``/openapi.json``.
     """
     # FastAPI's pages for the description load scripts from elsewhere; the description doesn't.
-    app = FastAPI(title="pacslab", version=_VERSION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="pacslab", version=_VERSION, docs_url=None, redoc_url=None, lifespan=_lifespan
+    )
     app.state.context = context
     install(app)
     own = (qido, wado, stow, delete, wado_uri, capabilities)
@@ -43,6 +47,14 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
     inside = Discreet(Access(Compression(app), context))
     return _shared(inside, context.allowed_origins) if context.allowed_origins else inside
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    painters: Painters | None = getattr(app.state, "painters", None)
+    if painters is not None:
+        painters.close()
 
 
 def _shared(app: ASGIApp, origins: Iterable[str]) -> ASGIApp:

@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 """The flag for reading only what is in memory; 0 where the system has none."""
 
-PIECE: Final = 1 << 20
+PIECE: Final = 1 << 19
 """How much is read and sent at once, in bytes."""
 
 _LATER: Final = frozenset({errno.EAGAIN, errno.EOPNOTSUPP})

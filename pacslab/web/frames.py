@@ -76,8 +76,8 @@ async def frames(request: Request, study: str, series: str, instance: str, frame
     root = base_url(request)
     images = images_of(request)
     uids = (study, series, instance)
-    image = images.known(*uids)
-    if image is not None and len(numbers) == 1 and image.size <= EAGER:
+    image = images.find_at_once(*uids) if len(numbers) == 1 else None
+    if image is not None:
         check_range(image, numbers)
         offer, form = chosen(image, wanted)
         tag = _tag(image, frames, offer, form)
@@ -196,18 +196,22 @@ def chosen_form(held: str, wish: Wish) -> Form | None:
 def _at_once(
     image: Image, number: int, offer: Offer, form: Form, *, location: str, tag: str
 ) -> Response | None:
-    """The answer with one native frame, when it is in the system's memory."""
-    if form.transfer_syntax_uid != EXPLICIT_LITTLE or image.start is None:
+    """The answer with one frame as it lies in the file, when that is in the system's memory."""
+    if not form.stored and form.transfer_syntax_uid != EXPLICIT_LITTLE:
         return None
+    place = image.place(number - 1, stored=form.stored)
+    if place is None or place[1] > EAGER:
+        return None
+    begin, size = place
     head = tail = b""
     kind = form.content_type
     if offer.multipart:
         body = Multipart(form.media_type)
-        head = body.head(Part(kind, f"{location}/{number}", b"", image.size))
+        head = body.head(Part(kind, f"{location}/{number}", b"", size))
         tail, kind = b"\r\n" + body.tail, body.content_type
-    whole = bytearray(len(head) + image.size + len(tail))
+    whole = bytearray(len(head) + size + len(tail))
     with memoryview(whole) as view:
-        if not read_at_once(image, number - 1, view[len(head) : len(head) + image.size]):
+        if not read_at_once(image, begin, view[len(head) : len(head) + size]):
             return None
     whole[: len(head)] = head
     whole[len(whole) - len(tail) :] = tail
@@ -221,9 +225,10 @@ def frame_parts(
     kind = form.content_type
     for number in numbers:
         here = f"{location}/{number}"
-        begin = image.place(number - 1)
-        if begin is not None and form.transfer_syntax_uid == EXPLICIT_LITTLE:
-            yield Part(kind, here, image.stored.path, image.size, begin)
+        as_it_lies = form.stored or form.transfer_syntax_uid == EXPLICIT_LITTLE
+        if as_it_lies and (place := image.place(number - 1, stored=form.stored)):
+            begin, size = place
+            yield Part(kind, here, image.stored.path, size, begin)
             continue
         data = frame_bytes(images, image, number - 1, form)
         yield Part(kind, here, data, len(data))

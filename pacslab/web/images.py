@@ -32,6 +32,7 @@ Identity = tuple[int, int, int]
 _PLAIN: Final = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE})
 # Parsed, a header takes about ten times its bytes
 _HEADER_BYTES: Final = 8 << 20
+_AT_ONCE: Final = 16 << 20  # bytes of a file that the event loop looks into
 _NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 
 
@@ -40,7 +41,8 @@ class Image:
     """An instance with frames: what the index knows of it, and where they lie in its file.
 
     ``start`` is where native little endian frames begin, in bytes; None when a frame has to be
-    decoded, or doesn't begin on a byte. ``size`` is that of one such frame in bytes.
+    decoded, or doesn't begin on a byte. ``size`` is that of one such frame in bytes. ``code`` is
+    where the codestream of an only frame starts and stops, None where there is none in one piece.
     """
 
     stored: Stored
@@ -49,14 +51,20 @@ class Image:
     frames: int
     start: int | None
     size: int
+    code: tuple[int, int] | None
 
-    def place(self, i: int) -> int | None:
-        """Where frame i (from 0) begins in the file, None where that isn't known."""
-        if self.start is None:
-            return None
-        begin = self.start + i * self.size
-        # What is cut off gets its error from the slower way
-        return begin if begin + self.size <= self.identity[2] else None
+    def place(self, i: int, *, stored: bool = False) -> tuple[int, int] | None:
+        """Where frame i (from 0) begins and how long it is; None where that isn't known.
+
+        Of the codestream if ``stored``, else of the native frame.
+        """
+        if stored:
+            begin, end = self.code or (0, 0)
+        else:
+            begin = (self.start or 0) + i * self.size
+            end = begin + self.size if self.start is not None else 0
+        # What is cut off, or empty, gets its error from the slower way
+        return (begin, end - begin) if begin < end <= self.identity[2] else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +101,28 @@ class Images:
                 self._places.pop((study, series, instance), None)
         return None
 
+    def find_at_once(self, study: str, series: str, instance: str) -> Image | None:
+        """The image, if no disk has to be waited for; so that the event loop may call it.
+
+        Raises NotFoundError as :meth:`find` does.
+        """
+        if image := self.known(study, series, instance):
+            return image
+        if not self._archive.database.idle:
+            return None
+        stored = self._archive.instance(instance, study, series)
+        if stored.size > _AT_ONCE or not in_memory(str(stored.path)):
+            return None
+        return self._read(stored)
+
     def find(self, study: str, series: str, instance: str) -> Image:
         """The image, read from its file. Raises NotFoundError for what has no frames."""
         if image := self.known(study, series, instance):
             return image
-        stored = self._archive.instance(instance, study, series)
+        return self._read(self._archive.instance(instance, study, series))
+
+    def _read(self, stored: Stored) -> Image:
+        instance = stored.sop_instance_uid
         try:
             same = identity(stored.path.stat())
             part = read_part10(stored.path)
@@ -122,9 +147,11 @@ class Images:
             pixels.number_of_frames,
             part.start if plain else None,
             bits // 8,
+            _code_place(pixels),
         )
+        uids = (stored.study_instance_uid, stored.series_instance_uid, instance)
         with self._lock:
-            self._places[study, series, instance] = image
+            self._places[uids] = image
             self._keep(image.path, _Opened(same, pixels, part.start))
             while len(self._places) > self._limits[0]:
                 self._places.popitem(last=False)
@@ -160,13 +187,38 @@ def identity(status: os.stat_result) -> Identity:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def read_at_once(image: Image, i: int, into: memoryview) -> bool:
-    """Read frame i if the system has it in memory; False when a disk would have to be waited for.
+def _code_place(pixels: Pixels) -> tuple[int, int] | None:
+    try:
+        return pixels.code_place(0) if pixels.number_of_frames == 1 else None
+    except PixelError:
+        return None  # whoever asks for the frame is told
+
+
+def in_memory(path: str) -> bool:
+    """Whether the system has the beginning and the end of a file in memory, by the looks of it.
+
+    Where the system can't tell, it is False always.
+    """
+    if not _NOWAIT:
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            one = bytearray(1)
+            last = max(os.fstat(descriptor).st_size - 1, 0)
+            return all(os.preadv(descriptor, [one], at, _NOWAIT) for at in (0, last))
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+
+
+def read_at_once(image: Image, begin: int, into: memoryview) -> bool:
+    """Read bytes from ``begin`` on if the system has them in memory; False when it hasn't.
 
     So the event loop may call it. Where the system can't tell, it is False always.
     """
-    begin = image.place(i)
-    if not _NOWAIT or begin is None:
+    if not _NOWAIT:
         return False
     try:
         descriptor = os.open(image.path, os.O_RDONLY)

@@ -17,7 +17,7 @@ from fastapi import Request, Response
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
 from pacslab.dicom.instance import transfer_syntax_name
-from pacslab.dicom.pixels import Pixels
+from pacslab.dicom.pixels import Pixels, open_pixels
 from pacslab.dicom.rendering import MEDIA_TYPES, Picture, encode, frame_time
 from pacslab.errors import NotAcceptableError, NotFoundError, PacslabError, PixelError
 from pacslab.web.conditional import cacheable, etag, not_modified
@@ -32,6 +32,7 @@ from pacslab.web.negotiation import (
     not_acceptable,
     wishes,
 )
+from pacslab.web.painting import Painters
 from pacslab.web.presentation import Presentation, presentation
 from pacslab.web.routing import instance_url
 from pacslab.web.streaming import Multipart, Part, Ready, Streamed
@@ -66,6 +67,9 @@ async def rendered(
     offer = wishes(accepted(request), offers)[0].offer
     if len(numbers) > 1 and offer in THUMBNAILS and offer.media_type != _GIF:
         raise not_acceptable(_SEVERAL, f"these are {len(numbers)} frames")
+    if offer in THUMBNAILS and offer.media_type != _GIF:
+        how = presentation(request)
+        return await _painted(request, (study, series, instance), frames, offer.media_type, how)
     return await working(_rendered, request, (study, series, instance), frames, offer)
 
 
@@ -84,10 +88,7 @@ def _rendered(
     headers = cacheable(tag)
     kind, images = offer.media_type, images_of(request)
     if not offer.multipart:
-        if kind == _GIF:
-            data = _animation(images, targets, numbers, how)
-        else:
-            data = _one(images, targets, numbers, how, kind)
+        data = _animation(images, targets, numbers, how)
         return Ready(data, {**headers, "content-type": kind})
     parts = _parts(images, targets, numbers, how, kind=kind, root=base_url(request))
     first = next(parts)
@@ -107,20 +108,43 @@ async def thumbnail(
     At most 128 pixels wide and high unless ``viewport`` says otherwise. Raises as rendered does.
     """
     kind = wishes(accepted(request), THUMBNAILS)[0].offer.media_type
-    return await working(_thumbnail, request, (study, series, instance), frames, kind)
-
-
-def _thumbnail(
-    request: Request, uids: tuple[str, str | None, str | None], frames: str | None, kind: str
-) -> Response:
     how = presentation(request, thumbnail=_THUMBNAIL)
+    return await _painted(request, (study, series, instance), frames, kind, how)
+
+
+async def _painted(
+    request: Request,
+    uids: tuple[str, str | None, str | None],
+    frames: str | None,
+    kind: str,
+    how: Presentation,
+) -> Response:
+    """One picture, made in a process of its own."""
     numbers = frame_numbers(frames) if frames else ()
-    targets = _targets(request, uids, numbers)
-    tag = etag("thumbnail", kind, how, frames, *(t.sha256 for t in targets))
+    image = None
+    if uids[1] is not None and uids[2] is not None:
+        image = images_of(request).find_at_once(uids[0], uids[1], uids[2])
+    if image is None:
+        targets = await working(_targets, request, uids, numbers)
+    else:
+        check_range(image, numbers)
+        targets = [image.stored]
+    tag = etag(kind, how, frames, *(t.sha256 for t in targets))
     if answer := not_modified(request, tag):
         return answer
-    data = _one(images_of(request), targets, numbers, how, kind)
+    tried = _from_the_middle(targets)[:_ATTEMPTS]
+    data = await painters_of(request).run(one_picture, tried, numbers, how, kind)
     return Ready(data, {**cacheable(tag), "content-type": kind})
+
+
+def painters_of(request: Request) -> Painters:
+    """The application's processes for pictures, made when first asked for."""
+    state = request.app.state
+    try:
+        found: Painters = state.painters
+    except AttributeError:
+        found = state.painters = Painters()
+    return found
 
 
 def _targets(
@@ -139,20 +163,17 @@ def _targets(
     return found
 
 
-def _one(
-    images: Images,
-    targets: Sequence[Stored],
-    numbers: Sequence[int],
-    how: Presentation,
-    kind: str,
+def one_picture(
+    targets: Sequence[Stored], numbers: Sequence[int], how: Presentation, kind: str
 ) -> bytes:
-    """One picture: the frame that is asked for, or the one in the middle that can be shown."""
+    """One picture: the frame that is asked for, or the first that can be shown."""
     failure: PacslabError | None = None
-    for stored in _from_the_middle(targets)[:_ATTEMPTS]:
+    for stored in targets:
         try:
-            pixels = _opened(images, stored)
-            i = numbers[0] - 1 if numbers else _representative(pixels)
-            return encode(how.picture(pixels, i), kind, quality=how.quality)
+            _decodable(stored)
+            with _file(stored) as pixels:
+                i = numbers[0] - 1 if numbers else _representative(pixels)
+                return encode(how.picture(pixels, i), kind, quality=how.quality)
         except (PixelError, NotFoundError, NotAcceptableError) as error:
             failure = failure or error
     assert failure is not None  # there is at least one target
@@ -225,16 +246,29 @@ def _parts(
         raise failure
 
 
+def _file(stored: Stored) -> Pixels:
+    try:
+        return open_pixels(stored.path)
+    except OSError:
+        raise NotFoundError(
+            f"the file of {stored.sop_instance_uid} is gone or can't be read: run 'pacslab check'"
+        ) from None
+
+
 def _opened(images: Images, stored: Stored) -> Pixels:
+    _decodable(stored)
+    image = images.find(
+        stored.study_instance_uid, stored.series_instance_uid, stored.sop_instance_uid
+    )
+    return images.pixels(image)
+
+
+def _decodable(stored: Stored) -> None:
     if stored.transfer_syntax_uid in UNDECODABLE:
         raise not_acceptable(
             [content_type("application/dicom", stored.transfer_syntax_uid)],
             f"pacslab can't decode {transfer_syntax_name(stored.transfer_syntax_uid)}",
         )
-    image = images.find(
-        stored.study_instance_uid, stored.series_instance_uid, stored.sop_instance_uid
-    )
-    return images.pixels(image)
 
 
 def _chosen(pixels: Pixels, numbers: Sequence[int]) -> Sequence[int]:

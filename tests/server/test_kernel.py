@@ -6,7 +6,7 @@ import ast
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pacslab.errors import ServerError, UsageError
 from pacslab.network import client as dimse
 from pacslab.server import record
 from tests.conftest import dicom_file
+from tests.servers import eventually
 
 SERVE = """
 import pacslab
@@ -66,15 +67,6 @@ def kernel() -> Iterator[Kernel]:
     made = Kernel()
     yield made
     made.close()
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if holds():
-            return True
-        time.sleep(0.05)
-    return holds()
 
 
 def servers_of(directory: Path) -> list[int]:
