@@ -19,6 +19,9 @@ from pynetdicom.transport import AddressInformation
 
 from pacslab.archive import Archive
 from pacslab.network import contexts, store
+from pacslab.network.provider import Provider
+from pacslab.network.registry import STORE, Grant
+from pacslab.network.services import MESSAGES
 from pacslab.network.spool import Spool, SpoolingProvider
 from pacslab.network.summary import AssociationSummary, Notes
 from pacslab.network.transport import PromptSocket
@@ -34,6 +37,7 @@ class Service:
     network_timeout: float
     unknown_sop_classes: bool
     on_association: Callable[[AssociationSummary], None] | None
+    provider: Provider
     stopping: threading.Event
     closed: threading.Event  # nothing may touch the archive any more
 
@@ -53,6 +57,7 @@ class IncomingAssociation(Association):
         self._host = str(peer[0])
         self.notes = Notes(self, peer)
         self.serving = False
+        self.grant: Grant | None = None
         self.dul.daemon = True  # a peer that is stuck must not keep the process alive
         self.dimse = SpoolingProvider(self, service.archive.files.incoming)
         self.connection = PromptSocket(self, connection, service.network_timeout)
@@ -83,6 +88,10 @@ class IncomingAssociation(Association):
     def _choose_contexts(self, _: evt.Event) -> None:
         request = self.requestor.primitive
         if request is not None:
+            self.grant = self._service.provider.admit(self, self._host)
+            if self.grant is None:
+                self.kill()
+                return
             self.acceptor.supported_contexts = contexts.supported(
                 request.presentation_context_definition_list,
                 unknown=self._service.unknown_sop_classes,
@@ -95,6 +104,13 @@ class IncomingAssociation(Association):
             ours = isinstance(msg, C_STORE) and msg.is_valid_request
             if ours and context_id in self._accepted_cx:
                 self.dimse.send_msg(self._c_store(msg, context_id), context_id)
+            elif (
+                isinstance(msg, MESSAGES)
+                and msg.is_valid_request
+                and self.grant is not None
+                and context_id in self._accepted_cx
+            ):
+                self._service.provider.serve(self, self.grant, msg, context_id)
             else:
                 super()._serve_request(msg, context_id)
         finally:
@@ -130,6 +146,8 @@ class IncomingAssociation(Association):
             return store.Answer(
                 store.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of its presentation context"
             )
+        if self.grant is None or STORE not in self.grant.rights:
+            return store.Answer(store.NOT_AUTHORIZED, "may not store here")
         if self._service.closed.is_set():
             return store.Answer(store.OUT_OF_RESOURCES, "the server is stopping: send again later")
         source = f"C-STORE from {self.notes.calling_ae_title} at {self._host}"

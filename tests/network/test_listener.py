@@ -68,7 +68,7 @@ def test_the_summary_tells_what_was_proposed_and_accepted(node: Node) -> None:
     contexts = [
         build_context(CTImageStorage, "1.2.840.10008.1.2.1"),
         build_context(CTImageStorage, "1.2.3.4"),
-        build_context("1.2.840.10008.5.1.4.31"),
+        build_context("1.2.840.10008.5.1.1.9"),
     ]
     AE("ASKER").associate(HOST, node.port, contexts=contexts).release()
     told = node.next_ended().contexts
