@@ -10,6 +10,8 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
+from pacslab import Lab
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
@@ -83,3 +85,11 @@ def test_export_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "_T1w.nii.gz" in text
     assert "# pacslab cohort 1" in text
     assert "Licence: CC0 1.0" in text
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("sql/*.sql")), ids=lambda path: path.stem)
+def test_kept_queries(path: Path, tmp_path: Path) -> None:
+    with Lab(tmp_path / "a") as lab:
+        lab.synthesize(patients=12, progress=False)
+        assert path.read_text("utf-8").startswith("-- ")
+        assert len(lab.sql(path.read_text("utf-8")).columns) > 2
