@@ -107,7 +107,9 @@ def get(node: Node, asked: Dataset, keep: Keep, *, progress: bool = True) -> Ret
     """
     root = PATIENT_ROOT_GET if asked.QueryRetrieveLevel == "PATIENT" else STUDY_ROOT_GET
     storage = _storage(_classes(node, asked))
-    roles = [build_role(UID(uid), scp_role=True) for uid in {str(c.abstract_syntax) for c in storage}]
+    roles = [
+        build_role(UID(uid), scp_role=True) for uid in {str(c.abstract_syntax) for c in storage}
+    ]
 
     def stored(event: Any) -> int:
         request = event.request

@@ -55,7 +55,10 @@ def find(call: Call) -> None:
     asked = parse(
         call.data_set(),
         patient_root=call.abstract_syntax in contexts.PATIENT_ROOT,
-        relational=call.relational,
+        relational=call.negotiated(1),
+        fuzzy=call.negotiated(3),
+        empty_value_matching=call.negotiated(6),
+        multiple_value_matching=call.negotiated(7),
     )
     pending = PENDING_UNSUPPORTED if asked.unsupported else PENDING
     with closing(_answers(call, asked)) as answers:
@@ -69,8 +72,11 @@ def find(call: Call) -> None:
     call.respond(CANCELLED if call.cancelled else SUCCESS)
 
 
-def parse(identifier: Dataset, *, patient_root: bool, relational: bool) -> Find:
-    """The question of an identifier (PS3.4 C.4.1.2). Raises StatusError and QueryError."""
+def parse(identifier: Dataset, *, patient_root: bool, relational: bool, **matching: bool) -> Find:
+    """The question of an identifier (PS3.4 C.4.1.2). Raises StatusError and QueryError.
+
+    ``matching`` are the kinds of matching that were agreed on, as in :meth:`Query.build`.
+    """
     level = level_in(identifier, patient_root)
     if not relational:
         check_hierarchy(identifier, level, patient_root)
@@ -97,7 +103,7 @@ def parse(identifier: Dataset, *, patient_root: bool, relational: bool) -> Find:
             unsupported = True
     character_sets = identifier.get("SpecificCharacterSet") or ()
     return Find(
-        Query.build(level, matched),
+        Query.build(level, matched, **matching),
         tuple(fields),
         tuple(paths),
         unsupported,

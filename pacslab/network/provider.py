@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 _UNKNOWN_CALLER: Final = (1, 1, 3)  # result, source, diagnostic (PS3.8 table 9-21)
 _NO_REASON: Final = (1, 2, 1)
+_FIND_FIELDS: Final = frozenset({1, 3, 6, 7})  # as in Call.negotiated
+_RETRIEVE_FIELDS: Final = frozenset({1})
 _NAME_AND_PASSWORD: Final = (1, 2)  # types of user identity (PS3.7 D.3.3.7.1)
 
 
@@ -105,9 +107,12 @@ def _identified(association: Association, grant: Grant) -> bool:
 
 
 def _extended(event: Any) -> dict[str, bytes]:
-    """Relational queries and retrieval for who asks for them, nothing else (PS3.4 C.5.1, C.5.2)."""
+    """What is agreed to of what the requestor asks for (PS3.4 C.5.1.1, C.5.2.1)."""
     answers: dict[str, bytes] = {}
     for uid, asked in event.app_info.items():
+        known = _FIND_FIELDS if uid in contexts.FIND else _RETRIEVE_FIELDS
         if uid in contexts.FIND | contexts.MOVE | contexts.GET and asked:
-            answers[str(uid)] = bytes([asked[0] == 1]) + bytes(len(asked) - 1)
+            answers[str(uid)] = bytes(
+                wish == 1 and number in known for number, wish in enumerate(asked, 1)
+            )
     return answers

@@ -178,7 +178,7 @@ def _letters(call: Call) -> list[Letter]:
     query = parse(
         identifier,
         patient_root=call.abstract_syntax in contexts.PATIENT_ROOT,
-        relational=call.relational,
+        relational=call.negotiated(1),
     )
     try:
         return [_letter(call.archive, stored) for stored in chosen(call.archive, query)]

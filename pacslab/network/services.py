@@ -89,11 +89,14 @@ class Call:
         """Who asks."""
         return str(self.association.requestor.ae_title).strip()
 
-    @property
-    def relational(self) -> bool:
-        """Whether relational queries and retrieval were negotiated (PS3.4 C.5.1.1, C.5.2.1)."""
-        answered = self.association.acceptor.sop_class_extended.get(UID(self.abstract_syntax))
-        return answered is not None and answered[:1] == b"\x01"
+    def negotiated(self, number: int) -> bool:
+        """Whether a field of the extended negotiation was agreed on (PS3.4 C.5.1.1, C.5.2.1).
+
+        1 relational queries and retrieval, 3 fuzzy matching of person names, 6 matching of empty
+        values, 7 of multiple values.
+        """
+        answered = self.association.acceptor.sop_class_extended.get(UID(self.abstract_syntax), b"")
+        return answered[number - 1 : number] == b"\x01"
 
     @property
     def cancelled(self) -> bool:

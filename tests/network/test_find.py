@@ -76,6 +76,7 @@ def c_find(
     root: str = STUDY_ROOT_FIND,
     *,
     relational: bool = False,
+    asking: bytes = b"\x01\x00\x00",
     answers: Callable[[int], bool] = lambda _: False,
 ) -> tuple[list[Dataset], Dataset]:
     """The matches and the final status; ``answers`` says after how many to cancel."""
@@ -83,7 +84,7 @@ def c_find(
     ae.add_requested_context(root)
     extended = SOPClassExtendedNegotiation()
     extended.sop_class_uid = root
-    extended.service_class_application_information = b"\x01\x00\x00"
+    extended.service_class_application_information = asking
     association = ae.associate(
         HOST, node.port, ae_title="PACSLAB", ext_neg=[extended] if relational else []
     )
@@ -173,6 +174,18 @@ def test_a_hierarchical_query_needs_the_keys_above(filled: Node) -> None:
     found, final = c_find(filled, asked, relational=True)
     assert final.Status == 0
     assert [f.SeriesInstanceUID for f in found] == ["1.2.3.1.1", "1.2.3.3.1"]
+
+
+def test_kinds_of_matching_that_are_agreed_on(filled: Node) -> None:
+    def ask(asking: bytes, **keys: Any) -> list[str]:
+        asked = identifier("STUDY", **{"PatientID": "", **keys})
+        return [f.PatientID for f in c_find(filled, asked, relational=True, asking=asking)[0]]
+
+    fuzzy, empty = b"\x00\x00\x01", b"\x00\x00\x00\x00\x00\x01"
+    assert ask(b"\x01\x00\x00", PatientName="Jane Doe") == []
+    assert ask(fuzzy, PatientName="Jane Doe") == ["P1"]
+    assert ask(empty, AccessionNumber='""') == ["P3"]
+    assert ask(fuzzy, AccessionNumber='""') == []
 
 
 @pytest.mark.parametrize(
@@ -354,8 +367,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
             extended.sop_class_uid = STUDY_ROOT_FIND
             extended.service_class_application_information = b"\x01\x00\x00"
             association = ae.associate(HOST, listener.port, ext_neg=[extended])
-            web = TestClient(create_app(Context(archive, "token", False, frozenset())))
-            web.headers["Authorization"] = "Bearer token"
+            web = TestClient(create_app(Context(archive)))
             yield association, web
             association.release()
 
