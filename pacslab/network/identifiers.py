@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydicom import config
 from pydicom.charset import python_encoding
+from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -143,3 +144,8 @@ def _join(made: Dataset, tag: str, items: list[Dataset]) -> None:
         else:
             there.append(item)
     add(made, number, "SQ", Sequence(there))
+
+
+def keyword(tag: str) -> str:
+    """The keyword of a tag in hexadecimal digits; the digits where it has none."""
+    return keyword_for_tag(int(tag, 16)) or tag

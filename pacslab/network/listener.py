@@ -75,7 +75,7 @@ class DicomListener:
             registry or Registry(archive.directory / NAME),
             ae_title,
             security=security,
-            stopping=stopping.is_set,
+            stopping=stopping,
         )
         self._service = Service(
             archive,
@@ -103,6 +103,7 @@ class DicomListener:
             target=self._server.serve_forever, args=(0.05,), name="dicom-listener", daemon=True
         )
         self._thread.start()
+        self._service.provider.resume()
         log.info("%s listens on %s, port %d", self.ae_title, *self.address)
 
     def stop(self, timeout: float = 10.0) -> None:

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_FIND, C_GET, C_MOVE
+from pynetdicom.dimse_primitives import (
+    C_FIND,
+    C_GET,
+    C_MOVE,
+    N_ACTION,
+    N_CREATE,
+    N_EVENT_REPORT,
+    N_SET,
+)
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from pacslab.archive import Archive
 from pacslab.errors import PacslabError
-from pacslab.network import contexts, services
+from pacslab.network import commitment, contexts, mpps, services, worklist
+from pacslab.network.commitment import Committer
 from pacslab.network.find import find
-from pacslab.network.registry import MOVE, QUERY, Grant, Registry
+from pacslab.network.registry import MOVE, QUERY, STORE, WORKLIST, Grant, Registry
 from pacslab.network.retrieve import get, move
 from pacslab.network.services import Call, Service
 from pacslab.network.tls import Security
@@ -39,12 +49,13 @@ class Provider:
         ae_title: str,
         *,
         security: Security | None,
-        stopping: Callable[[], bool],
+        stopping: threading.Event,
     ) -> None:
         self._archive = archive
         self._registry = registry
         self._ae_title = ae_title
-        self._stopping = stopping
+        self._stopping = stopping.is_set
+        self._committer = Committer(archive, registry, ae_title, security, stopping.wait)
         self._services: Mapping[tuple[type, str], Service] = {
             **{(C_FIND, uid): Service(QUERY, find) for uid in contexts.FIND},
             **{(C_GET, uid): Service(MOVE, get) for uid in contexts.GET},
@@ -52,7 +63,16 @@ class Provider:
                 (C_MOVE, uid): Service(MOVE, lambda call: move(call, security))
                 for uid in contexts.MOVE
             },
+            (C_FIND, contexts.WORKLIST_FIND): Service(WORKLIST, worklist.find),
+            (N_CREATE, contexts.PERFORMED_STEP): Service(WORKLIST, mpps.create),
+            (N_SET, contexts.PERFORMED_STEP): Service(WORKLIST, mpps.update),
+            (N_ACTION, contexts.COMMITMENT): Service(STORE, self._committer.request),
+            (N_EVENT_REPORT, contexts.COMMITMENT): Service(STORE, commitment.receive),
         }
+
+    def resume(self) -> None:
+        """Go on with what a listener before this one left: reports of storage commitment."""
+        self._committer.resume()
 
     def admit(self, association: Association, host: str) -> Grant | None:
         """What a requested association may do; where that is nothing, it is rejected here."""

@@ -60,10 +60,11 @@ class StatusError(PacslabError):
 
     code = "status"
 
-    def __init__(self, status: int, message: str, *offending: int) -> None:
+    def __init__(self, status: int, message: str, *offending: int, **fields: Any) -> None:
         super().__init__(message)
         self.dimse_status = status
         self.offending = offending
+        self.fields = fields
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,9 @@ def serve(call: Call, services: Mapping[tuple[type, str], Service]) -> None:
             # Processing failure is no status of theirs (PS3.4 tables C.4-1 to C.4-3)
             status = status if isinstance(error, StatusError) else UNABLE_TO_PROCESS
         log.info("%s answered with 0x%04X", type(message).__name__, status)
-        call.respond(status, comment=error.message, offending=getattr(error, "offending", ()))
+        offending = error.offending if isinstance(error, StatusError) else ()
+        fields = error.fields if isinstance(error, StatusError) else {}
+        call.respond(status, comment=error.message, offending=offending, **fields)
     except Exception as error:
         where = "".join(traceback.format_tb(error.__traceback__))
         log.error("%s failed: %s\n%s", type(message).__name__, type(error).__name__, where)
