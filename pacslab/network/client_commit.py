@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ from pacslab.network.commitment import INSTANCE, REQUEST, request_of
 from pacslab.network.contexts import COMMITMENT
 from pacslab.network.node import Node
 
+_ANSWER: Final = 10.0  # s
 _POLL: Final = 0.2  # s
 _REASONS: Final = {
     0x0110: "processing failure",
@@ -64,8 +66,10 @@ def commit(
     if archive is not None:
         commitments.requested(archive.database, transaction, "scu", node.ae_title)
     events: queue.Queue[Dataset] = queue.Queue()
+    answering: list[threading.Thread] = []
 
     def take(event: Any) -> tuple[int, None]:
+        answering.append(threading.current_thread())
         events.put(event.event_information)
         return 0x0000, None
 
@@ -78,6 +82,8 @@ def commit(
             why = nodes.told(node, association, status, {})
             raise NetworkError(f"{node} doesn't take the request for commitment: {why}")
         event = _awaited(events, transaction, wait, archive, lambda: association.is_established)
+        for thread in answering:
+            thread.join(_ANSWER)  # pynetdicom answers in it: not to be overtaken by the release
     if event is None:
         return [Commitment(*one, transaction, "pending", "not told yet") for one in wanted]
     if archive is not None:

@@ -138,7 +138,7 @@ class Committer:
                 ae_title=peer.ae_title,
                 calling_ae_title=self._ae_title,
                 timeout=_WAIT,
-                security=self._security if peer.tls else None,
+                security=(self._security or Security()) if peer.tls else None,
                 negotiation=[role],
             ) as association,
             paused(association),

@@ -95,7 +95,7 @@ def move(call: Call, security: Security | None) -> None:
                     ae_title=title,
                     calling_ae_title=call.ae_title,
                     timeout=_TIMEOUT,
-                    security=security if destination.tls else None,
+                    security=(security or Security()) if destination.tls else None,
                 ) as association,
                 paused(association),
             ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,8 +33,9 @@ def filled(node: Node) -> Node:
     return node
 
 
-def _taking(events: Events) -> list[Any]:
+def _taking(events: Events, answering: list[threading.Thread]) -> list[Any]:
     def take(event: evt.Event) -> tuple[int, None]:
+        answering.append(threading.current_thread())
         events.put((event.request.EventTypeID, event.event_information, str(event.assoc.mode)))
         return 0, None
 
@@ -44,9 +46,12 @@ def _taking(events: Events) -> list[Any]:
 def associated(node: Node, events: Events, title: str = "MODALITY") -> Iterator[Association]:
     ae = AE(title)
     ae.add_requested_context(COMMITMENT)
-    association = ae.associate(HOST, node.port, evt_handlers=_taking(events))
+    answering: list[threading.Thread] = []
+    association = ae.associate(HOST, node.port, evt_handlers=_taking(events, answering))
     assert association.is_established
     yield association
+    for thread in answering:
+        thread.join(60)  # a release must not overtake the answer
     association.release()
 
 
@@ -122,7 +127,7 @@ def test_who_has_gone_is_told_on_a_new_association(filled: Node) -> None:
     events: Events = queue.Queue()
     ae = AE("MODALITY")
     ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
-    server = ae.start_server((HOST, 0), block=False, evt_handlers=_taking(events))
+    server = ae.start_server((HOST, 0), block=False, evt_handlers=_taking(events, []))
     try:
         registry = Registry(filled.archive.directory / "peers.toml")
         registry.put(Peer("MODALITY", HOST, server.server_address[1]))
