@@ -92,6 +92,8 @@ class Provider:
             association.acse.send_reject(*_NO_REASON)
             return None
         association.bind(evt.EVT_SOP_EXTENDED, _extended)
+        # To be asked is enough for pynetdicom to answer with a window of one (PS3.7 D.3.3.3)
+        association.bind(evt.EVT_ASYNC_OPS, lambda _: (1, 1))
         return grant
 
     def serve(self, association: Association, grant: Grant, message: Any, context_id: int) -> None:

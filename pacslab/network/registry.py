@@ -125,11 +125,13 @@ class Registry:
     def grant(self, ae_title: str, host: str) -> Grant | None:
         """What who calls by this title from this address may do; None: not even associate."""
         peers = self.peers()
-        for title in (ae_title.strip(), ANYONE):
+        here = is_loopback(host)
+        # What anyone may is no limit to a program on this machine; an entry of its own is
+        for title in (ae_title.strip(),) if here else (ae_title.strip(), ANYONE):
             peer = peers.get(title)
             if peer is not None and peer.calls(host):
                 return Grant(peer.allow, peer)
-        return Grant(frozenset(RIGHTS)) if is_loopback(host) else None
+        return Grant(frozenset(RIGHTS)) if here else None
 
     def destination(self, ae_title: str, caller: Peer | None = None) -> Peer | None:
         """Where C-MOVE sends for this title; None where it may not, or where that isn't known."""

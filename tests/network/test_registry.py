@@ -73,6 +73,14 @@ def test_an_entry_narrows_what_a_program_here_may(empty: Registry) -> None:
     assert grant.rights == {"query"}
 
 
+def test_what_anyone_may_is_no_limit_here(empty: Registry) -> None:
+    empty.put(Peer("*", calls_from=("0.0.0.0/0",), allow=frozenset({"query"})))
+    here, elsewhere = empty.grant("X", HOST), empty.grant("X", "10.0.0.7")
+    assert here is not None
+    assert elsewhere is not None
+    assert (here.rights, elsewhere.rights) == (set(RIGHTS), {"query"})
+
+
 def test_a_changed_file_is_read_again(empty: Registry) -> None:
     assert empty.peers() == {}
     empty.path.write_text('[CT1]\nhost = "10.0.0.7"\n')

@@ -380,6 +380,26 @@ def test_c_get_of_what_the_requestor_refuses(filled: Node) -> None:
     assert len(got) == 2
 
 
+@pytest.mark.parametrize(
+    ("error", "status"), [(OutOfResourcesError("no room"), 0xA701), (RuntimeError("x"), 0xC000)]
+)
+def test_c_get_that_goes_wrong_with_us(
+    filled: Node, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def failing(*_: Any) -> Iterator[dict[str, Any]]:
+        raise error
+        yield {}
+
+    monkeypatch.setattr(Archive, "search", failing)
+    identifier = asked("STUDY", StudyInstanceUID=STUDY_A)
+    assert c_get(filled, identifier, [ExplicitVRLittleEndian])[1].Status == status
+
+
+def test_c_get_of_an_identifier_that_asks_for_nothing(filled: Node) -> None:
+    identifier = asked("SERIES", SeriesInstanceUID="1.2.3.1.1")
+    assert c_get(filled, identifier, [ExplicitVRLittleEndian])[1].Status == 0xA900
+
+
 def test_c_get_is_cancelled(filled: Node) -> None:
     def handle(event: evt.Event) -> int:
         event.assoc.send_c_cancel(9, query_model=STUDY_ROOT_GET)

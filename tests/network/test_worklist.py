@@ -199,6 +199,12 @@ def test_steps_that_are_not_created(node: Node, step: Dataset, status: int) -> N
     assert table.performed(node.archive.database) == []
 
 
+def test_a_step_with_a_uid_that_is_none(node: Node) -> None:
+    with associated(node, PERFORMED_STEP) as association:
+        answer, _ = association.send_n_create(begun(), PERFORMED_STEP, "1.2.x")
+    assert answer.Status == 0x0117
+
+
 def test_a_step_is_created_once(node: Node) -> None:
     with associated(node, PERFORMED_STEP) as association:
         assert association.send_n_create(begun(), PERFORMED_STEP, MPPS_UID)[0].Status == 0
