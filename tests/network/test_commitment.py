@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -148,7 +148,33 @@ def _hang_up(event: evt.Event) -> tuple[int, None]:
     return 0, None
 
 
-def test_results_outlive_the_server(filled: Node) -> None:
+def test_what_could_not_be_told_is_told_by_the_next_server(
+    filled: Node, serve: Callable[..., Node]
+) -> None:
+    gone = AE("MODALITY")
+    gone.add_requested_context(COMMITMENT)
+    association = gone.associate(
+        HOST, filled.port, evt_handlers=[(evt.EVT_N_EVENT_REPORT, _hang_up)]
+    )
+    asked(association, "1.2.84", (CT, STORED))
+    assert filled.next_ended().ending == "aborted"
+    assert [t for t, _, _ in commitments.unreported(filled.archive.database)] == ["1.2.84"]
+    events: Events = queue.Queue()
+    ae = AE("MODALITY")
+    ae.add_supported_context(COMMITMENT, scu_role=True, scp_role=True)
+    server = ae.start_server((HOST, 0), block=False, evt_handlers=_taking(events, []))
+    try:
+        registry = Registry(filled.archive.directory / "peers.toml")
+        registry.put(Peer("MODALITY", HOST, server.server_address[1]))
+        serve()
+        kind, told, _ = events.get(timeout=60)
+        _reported(filled)
+    finally:
+        server.shutdown()
+    assert (kind, told.TransactionUID) == (1, "1.2.84")
+
+
+def test_what_was_told_is_kept(filled: Node) -> None:
     events: Events = queue.Queue()
     with associated(filled, events) as association:
         asked(association, "1.2.82", (CT, STORED))
