@@ -14,11 +14,12 @@ from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacslab.errors import NetworkError, UsageError
 from pacslab.network.tls import Security
-from pacslab.network.transport import send_at_once
+from pacslab.network.transport import acknowledge_at_once, send_at_once
 
 # Source and diagnostic of a rejection (PS3.8 table 9-21) for which there is something to do
 _REMEDIES: Final = {
@@ -35,6 +36,32 @@ class NothingAcceptedError(NetworkError):
     """The peer took the association, but none of the presentation contexts."""
 
     code = "nothing-accepted"
+
+
+class _Socket(AssociationSocket):
+    """Acknowledges at once: a peer that leaves Nagle on holds the end of each answer back else."""
+
+    def recv(self, nr_bytes: int) -> bytearray:
+        """Read so many bytes."""
+        received = super().recv(nr_bytes)
+        acknowledge_at_once(self.socket)
+        return received
+
+    def send(self, bytestream: bytes) -> None:
+        """Send all of it."""
+        super().send(bytestream)
+        acknowledge_at_once(self.socket)
+
+
+class _Entity(ApplicationEntity):
+    """An application entity whose associations have such sockets."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: Any
+    ) -> AssociationSocket:
+        made = _Socket(assoc, address=address)
+        made.tls_args = tls_args
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +146,7 @@ def _associate(
     handlers: Sequence[Any],
 ) -> Association:
     try:
-        ae = ApplicationEntity(calling)
+        ae = _Entity(calling)
         ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = timeout
         ae.network_timeout = None  # the others say already how long to wait
         ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
