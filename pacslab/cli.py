@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final, NoReturn, get_type_hints
+from typing import Final, NoReturn, get_type_hints
 
 from tqdm.auto import tqdm
 
@@ -20,7 +20,8 @@ from pacslab.archive import Archive, Status
 from pacslab.archive.archive import INDEX
 from pacslab.archive.inbox import Found, find, in_memory
 from pacslab.errors import PacslabError, ServerRunningError, SQLError, UsageError
-from pacslab.server.settings import PREFIX, Settings, server_directory
+from pacslab.networking import shell as networking
+from pacslab.server.settings import PREFIX, Settings, server_directory, switched
 
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -94,8 +95,8 @@ def _parser() -> _Parser:
     echo = command("echo", _echo, "C-ECHO a DICOM node")
     echo.add_argument("peer", metavar="AET@HOST:PORT")
     for one in (send, echo):
-        one.add_argument("--calling-ae-title", help="our own AE title (default: PACSLAB)")
-        one.add_argument("--timeout", type=float, help="seconds to wait for answers (default: 30)")
+        networking.add_connection(one)
+    networking.add_commands(command)
 
     sql = command("sql", _sql, "ask the index in DuckDB SQL")
     sql.add_argument("directory", metavar="DIR", type=server_directory)
@@ -144,6 +145,8 @@ def _fill_from_environment(options: argparse.Namespace) -> None:
         if action.option_strings and text is not None and getattr(options, action.dest) is None:
             try:
                 value = action.type(text) if action.type else text
+                if action.nargs == 0:
+                    value = switched(action.dest, text)
             except ValueError:
                 raise UsageError(f"{PREFIX}{action.dest.upper()} is {text!r}: no number") from None
             if action.choices and value not in action.choices:
@@ -200,12 +203,12 @@ def _add_found(archive: Archive, found: Iterable[Found]) -> int:
 def _send(options: argparse.Namespace) -> int:
     from pacslab.network import client
 
-    aet, host, port = client.parse_peer(options.peer)
+    node = networking.node(options)
     paths = [Path(p) for p in options.paths]
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} doesn't exist")
-    results = client.send(paths, host, port, ae_title=aet, **_calling(options))
+    results = client.send(paths, node.host, node.port, **node.options)
     failed = [r for r in results if not r.ok]
     for result in failed:
         sys.stderr.write(f"failed {result.path}: {result.status} {result.comment}\n")
@@ -216,15 +219,10 @@ def _send(options: argparse.Namespace) -> int:
 def _echo(options: argparse.Namespace) -> int:
     from pacslab.network import client
 
-    aet, host, port = client.parse_peer(options.peer)
-    client.echo(host, port, ae_title=aet, **_calling(options))
+    node = networking.node(options)
+    client.echo(node.host, node.port, **node.options)
     print(f"{options.peer} answers")
     return 0
-
-
-def _calling(options: argparse.Namespace) -> dict[str, Any]:
-    given = {"calling_ae_title": options.calling_ae_title, "timeout": options.timeout}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _sql(options: argparse.Namespace) -> int:

@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 import pydicom
 from tqdm.auto import tqdm
 
 from pacslab.archive import Archive, OnConflict, schema
+from pacslab.archive.archive import Stored
 from pacslab.archive.cohorts import COLUMNS as COHORT_COLUMNS
 from pacslab.archive.cohorts import listed
 from pacslab.archive.inbox import Found, find, in_memory
@@ -31,14 +32,18 @@ from pacslab.cohort.sql import query as query_sql
 from pacslab.dicom.keywords import Level
 from pacslab.dicom.matching import Query, attribute_of, level_of
 from pacslab.errors import ServerError, UsageError
+from pacslab.networking.lab import Networking
 from pacslab.notebook.card import card
 from pacslab.notebook.contact_sheet import ContactSheet, contact_sheet
 from pacslab.notebook.sequence import SequenceDiagram, show
 from pacslab.server import control, record
 from pacslab.server.settings import Settings
 
+if TYPE_CHECKING:
+    from pacslab.network.node import Node
 
-class Lab:
+
+class Lab(Networking):
     """An archive of medical images, and everything a notebook does with it.
 
     ``Lab("data/demo")`` opens the archive in that directory or makes one; ``Lab()`` makes a
@@ -253,17 +258,19 @@ class Lab:
 
     # --- the network ------------------------------------------------------------------------
 
-    def echo(self, peer: str | None = None, *, timeout: float = 10) -> Any:
+    def echo(self, peer: str | Node | None = None, *, timeout: float = 10) -> Any:
         """C-ECHO a DICOM node, ``"AET@host:port"``; our own server when none is named.
 
         Raises NetworkError with the reason when it doesn't answer.
         """
         from pacslab.network import client
 
-        aet, host, port = client.parse_peer(peer or self._own_peer())
-        return client.echo(host, port, ae_title=aet, timeout=timeout)
+        node = self.node(peer, timeout=timeout)
+        return client.echo(node.host, node.port, **node.options)
 
-    def send(self, what: Any, peer: str | None = None, *, progress: bool = True) -> pd.DataFrame:
+    def send(
+        self, what: Any, peer: str | Node | None = None, *, progress: bool = True
+    ) -> pd.DataFrame:
         """C-STORE files, folders, data sets or a cohort to ``"AET@host:port"``; a row an instance.
 
         A DataFrame, or UIDs, are instances of this archive; paths are files and folders. Our own
@@ -271,8 +278,10 @@ class Lab:
         """
         from pacslab.network import client
 
-        aet, host, port = client.parse_peer(peer or self._own_peer())
-        results = client.send(self._sources(what), host, port, ae_title=aet, progress=progress)
+        node = self.node(peer)
+        results = client.send(
+            self._sources(what), node.host, node.port, **node.options, progress=progress
+        )
         return pd.DataFrame([asdict(r) for r in results])
 
     @property
@@ -355,6 +364,9 @@ class Lab:
 
     def _own_peer(self) -> str:
         return f"{self.server.ae_title}@{self.server.dicom}"
+
+    def _instances(self, what: Any) -> Iterable[Stored]:
+        return instances_of(self.archive, what)
 
     def _sources(self, what: Any) -> list[Path | pydicom.Dataset]:
         """Paths and data sets as they are; anything else as instances of this archive."""

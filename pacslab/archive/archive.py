@@ -35,7 +35,7 @@ from pacslab.errors import (
 )
 
 INDEX: Final = "index.sqlite"
-_OURS: Final = frozenset({INDEX, "files", "incoming", "quarantine", "server.json"})
+_OURS: Final = frozenset({INDEX, "files", "incoming", "quarantine", "server.json", "peers.toml"})
 
 
 def _more_than_few(condition: ColumnElement[bool]) -> Prepared:

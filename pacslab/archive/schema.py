@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pydicom.datadict import dictionary_description
 from sqlalchemy import (
     Column,
     Float,
@@ -23,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from pacslab.dicom.keywords import Attribute, Level, at
+from pacslab.dicom.worklist import COLUMNS as WORKLIST_COLUMNS
 
 VERSION: Final = 3
 """The schema's version, kept in the index; a newer one than this is refused."""
@@ -270,6 +272,58 @@ pdus = Table(
     Column("Fields", Text, nullable=False, comment="Its fields, JSON; no data sets"),
     info={KEPT: True},
     comment="One row a protocol data unit, of associations that are traced.",
+)
+
+worklist = Table(
+    "worklist",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Its number, in the order of scheduling"),
+    *(
+        Column(keyword, Text, comment=f"{dictionary_description(keyword)}")
+        for keyword in WORKLIST_COLUMNS
+    ),
+    comment="The Modality Worklist: a row for each scheduled procedure step (PS3.4 K.6).",
+    info={KEPT: True},
+)
+
+performed_steps = Table(
+    "performed_steps",
+    metadata,
+    Column("SOPInstanceUID", Text, primary_key=True, comment="Of the performed procedure step"),
+    Column(
+        "PerformedProcedureStepStatus",
+        Text,
+        nullable=False,
+        comment="IN PROGRESS, COMPLETED or DISCONTINUED",
+    ),
+    Column("StudyInstanceUID", Text, comment="Of its first scheduled step"),
+    Column("ScheduledProcedureStepID", Text, comment="Of its first scheduled step"),
+    Column("PatientID", Text, comment="Patient ID"),
+    Column("Modality", Text, comment="Modality"),
+    Column("PerformedStationAETitle", Text, comment="Who performs it"),
+    Column("PerformedProcedureStepStartDate", Text, comment="When it began"),
+    Column("PerformedProcedureStepStartTime", Text, comment="When it began"),
+    Column("PerformedProcedureStepEndDate", Text, comment="When it ended"),
+    Column("PerformedProcedureStepEndTime", Text, comment="When it ended"),
+    Column("ChangedAt", Text, nullable=False, comment="Time of the last message, UTC (ISO 8601)"),
+    Column("Attributes", Text, nullable=False, comment="All of it, as DICOM JSON"),
+    comment="Modality Performed Procedure Steps as the modalities tell them (PS3.4 F.7).",
+    info={KEPT: True},
+)
+
+commitments = Table(
+    "commitments",
+    metadata,
+    Column("TransactionUID", Text, primary_key=True, comment="Of the request"),
+    Column("Role", Text, primary_key=True, comment="scp: asked of us; scu: asked by us"),
+    Column("Peer", Text, nullable=False, comment="AE title of the other side"),
+    Column("RequestedAt", Text, nullable=False, comment="UTC (ISO 8601)"),
+    Column("ReportedAt", Text, comment="When the result was told, UTC; empty while it isn't"),
+    Column("Committed", Integer, comment="How many instances are committed"),
+    Column("Failed", Integer, comment="How many aren't"),
+    Column("Result", Text, comment="The result, as DICOM JSON"),
+    comment="Storage commitments that were asked for (PS3.4 J.3).",
+    info={KEPT: True},
 )
 
 state = Table(

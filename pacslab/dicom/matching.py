@@ -273,3 +273,8 @@ def _bounds(attribute: Attribute, text: str) -> tuple[str, str]:
     if not found or not (found["low"] or found["high"]):
         raise QueryError(f"{attribute.keyword}: {text!r} isn't a range of {example}")
     return found["low"] or "", found["high"] or ""
+
+
+def matches_of(attribute: Attribute, value: object) -> list[Match]:
+    """What a key asks for, of an attribute that needn't be indexed. Raises QueryError."""
+    return list(_matches(attribute, value, False, False))

@@ -21,7 +21,10 @@ from pacslab.archive import Archive
 from pacslab.archive.journal import Entry, Journal, now
 from pacslab.network import contexts, spool, store
 from pacslab.network.commands import StoreRequest
+from pacslab.network.provider import Provider
 from pacslab.network.receiver import Receiver
+from pacslab.network.registry import STORE, Grant
+from pacslab.network.services import MESSAGES
 from pacslab.network.spool import Spool, SpoolingProvider
 from pacslab.network.store import Answer
 from pacslab.network.summary import AssociationSummary, Notes
@@ -41,6 +44,7 @@ class Service:
     network_timeout: float
     unknown_sop_classes: bool
     on_association: Callable[[AssociationSummary], None] | None
+    provider: Provider
     stopping: threading.Event
     closed: threading.Event  # nothing may touch the archive any more
     journal: Journal | None = None
@@ -63,6 +67,7 @@ class IncomingAssociation(Association):
         self._source = ""
         self.notes = Notes(self, peer)
         self.serving = False
+        self.grant: Grant | None = None
         self._happened = threading.Event()
         timeout = self.network_timeout
         self.dul = self.receiver = Receiver(self, self)
@@ -107,6 +112,10 @@ class IncomingAssociation(Association):
     def _choose_contexts(self, _: evt.Event) -> None:
         request = self.requestor.primitive
         if request is not None:
+            self.grant = self._service.provider.admit(self, self._host)
+            if self.grant is None:
+                self.kill()
+                return
             self.acceptor.supported_contexts = contexts.supported(
                 request.presentation_context_definition_list,
                 unknown=self._service.unknown_sop_classes,
@@ -200,7 +209,15 @@ class IncomingAssociation(Association):
             self.serving = True
             self.notes.messages += 1
             try:
-                super()._serve_request(msg, context_id)
+                if (
+                    isinstance(msg, MESSAGES)
+                    and msg.is_valid_request
+                    and self.grant is not None
+                    and context_id in self._accepted_cx
+                ):
+                    self._service.provider.serve(self, self.grant, msg, context_id)
+                else:
+                    super()._serve_request(msg, context_id)
             finally:
                 self.dul._idle_timer.restart()
                 self.serving = False
@@ -214,6 +231,8 @@ class IncomingAssociation(Association):
             return Answer(
                 store.SOP_CLASS_NOT_SUPPORTED, "not the SOP class of its presentation context"
             )
+        if self.grant is None or STORE not in self.grant.rights:
+            return Answer(store.NOT_AUTHORIZED, "may not store here")
         if self._service.closed.is_set():
             return Answer(store.OUT_OF_RESOURCES, "the server is stopping: send again later")
         if not self._source:

@@ -15,8 +15,9 @@ from tqdm.auto import tqdm
 from pacslab.errors import NetworkError, PacslabError, UsageError
 from pacslab.network.contexts import VERIFICATION
 from pacslab.network.outbox import Letter, Sendable, bundles, collect
-from pacslab.network.requestor import NothingAcceptedError, associated
+from pacslab.network.requestor import Identity, NothingAcceptedError, associated
 from pacslab.network.sending import Delivery, LostError, deliver, paused
+from pacslab.network.tls import Security
 
 CALLING: Final = "PACSLAB"
 _PEER: Final = re.compile(
@@ -73,6 +74,8 @@ def echo(
     ae_title: str,
     calling_ae_title: str = CALLING,
     timeout: float = 30,
+    security: Security | None = None,
+    identity: Identity | None = None,
 ) -> EchoResult:
     """Ask a peer whether it answers (PS3.7 9.1.5); ``timeout`` in s.
 
@@ -87,6 +90,8 @@ def echo(
         ae_title=ae_title,
         calling_ae_title=calling_ae_title,
         timeout=timeout,
+        security=security,
+        identity=identity,
     ) as association:
         status = association.send_c_echo()
         if "Status" not in status:
@@ -118,6 +123,8 @@ def send(
     ae_title: str,
     calling_ae_title: str = CALLING,
     timeout: float = 60,
+    security: Security | None = None,
+    identity: Identity | None = None,
     progress: bool = True,
 ) -> list[SendResult]:
     """Send files, folders (any extension, zip files too), Part 10 bytes or data sets by C-STORE.
@@ -147,6 +154,8 @@ def send(
                         ae_title=ae_title,
                         calling_ae_title=calling_ae_title,
                         timeout=timeout,
+                        security=security,
+                        identity=identity,
                     ) as association:
                         _send_all(association, letters, left, results, bar)
                 except NothingAcceptedError as error:

@@ -15,6 +15,29 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 )
 
 VERIFICATION: Final = str(Verification)
+PATIENT_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.1.1"
+PATIENT_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.1.2"
+PATIENT_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.1.3"
+STUDY_ROOT_FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
+STUDY_ROOT_MOVE: Final = "1.2.840.10008.5.1.4.1.2.2.2"
+STUDY_ROOT_GET: Final = "1.2.840.10008.5.1.4.1.2.2.3"
+WORKLIST_FIND: Final = "1.2.840.10008.5.1.4.31"
+PERFORMED_STEP: Final = "1.2.840.10008.3.1.2.3.3"
+COMMITMENT: Final = "1.2.840.10008.1.20.1"
+
+FIND: Final = frozenset({PATIENT_ROOT_FIND, STUDY_ROOT_FIND})
+MOVE: Final = frozenset({PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE})
+GET: Final = frozenset({PATIENT_ROOT_GET, STUDY_ROOT_GET})
+PATIENT_ROOT: Final = frozenset({PATIENT_ROOT_FIND, PATIENT_ROOT_MOVE, PATIENT_ROOT_GET})
+
+#: SOP classes whose messages have data sets of our own making: in syntaxes that need no codec.
+SERVICES: Final = FIND | MOVE | GET | {WORKLIST_FIND, PERFORMED_STEP, COMMITMENT}
+_OF_SERVICES: Final = frozenset({
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+})  # fmt: skip
 _NO_INSTANCES: Final = frozenset({
     "1.2.840.10008.1.3.10",  # a DICOMDIR
     "1.2.840.10008.1.20.1",  # Storage Commitment, which has "Storage" in its name only
@@ -64,11 +87,23 @@ def supported(
     wanted: dict[str, list[str]] = {}
     for context in proposed:
         abstract = str(context.abstract_syntax)
-        if abstract == VERIFICATION or is_storage(abstract, unknown=unknown):
-            syntaxes = wanted.setdefault(abstract, [])
-            syntaxes += [
-                str(s)
-                for s in context.transfer_syntax
-                if s in TRANSFER_SYNTAXES and s not in syntaxes
-            ]
-    return [build_context(UID(a), [UID(s) for s in t]) for a, t in wanted.items() if t]
+        known = _syntaxes_for(abstract, unknown)
+        syntaxes = wanted.setdefault(abstract, [])
+        syntaxes += [str(s) for s in context.transfer_syntax if s in known and s not in syntaxes]
+    return [_context(a, t) for a, t in wanted.items() if t]
+
+
+def _syntaxes_for(abstract: str, unknown: bool) -> frozenset[str]:
+    if abstract in SERVICES:
+        return _OF_SERVICES
+    ours = abstract == VERIFICATION or is_storage(abstract, unknown=unknown)
+    return TRANSFER_SYNTAXES if ours else frozenset()
+
+
+def _context(abstract: str, syntaxes: list[str]) -> PresentationContext:
+    made = build_context(UID(abstract), [UID(s) for s in syntaxes])
+    if abstract not in SERVICES or abstract == COMMITMENT:
+        # Who asks for the other role gets it (PS3.7 D.3.3.4): C-GET stores at its requestor, and
+        # a storage commitment may be reported on an association of the other side's
+        made.scu_role = made.scp_role = True
+    return made

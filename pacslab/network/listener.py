@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import socketserver
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -17,22 +18,28 @@ from pacslab.archive.journal import Journal
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacslab.network.associations import IncomingAssociation, Service
 from pacslab.network.ports import port_in_use
+from pacslab.network.provider import Provider
+from pacslab.network.registry import NAME, Registry
 from pacslab.network.summary import AssociationSummary
+from pacslab.network.tls import Security, accepted
 
 log = logging.getLogger(__name__)
 
 _MAXIMUM_PDU: Final = 128 << 10  # bytes; no sender known makes larger ones
 _BACKLOG: Final = 128
 _IDLE: Final = 120.0
+_HANDSHAKE: Final = 30.0  # s
 
 
 class DicomListener:
-    """A DICOM node over an archive: Verification and Storage as SCP (PS3.4 A and B).
+    """A DICOM node over an archive: every service of this package as SCP (PS3.4).
 
     Port 0 takes a free one. ``require_called_ae`` rejects who calls another title than ours,
     ``calling_ae_titles`` who calls himself otherwise than named there (PS3.8 table 9-21). Titles
     are no protection: any caller can take any. ``network_timeout`` (s) ends associations in which
-    nothing happens. ``on_association`` gets each association that has ended, in its own thread.
+    nothing happens. ``registry`` says who may do what and where C-MOVE may send, a file in the
+    archive's directory by default; with ``security`` everything goes over TLS, whose certificate
+    C-MOVE shows too. ``on_association`` gets each association that has ended, in its own thread.
     Each is noted in the ``journal``, and with ``trace`` every PDU and message of it.
     """
 
@@ -48,6 +55,8 @@ class DicomListener:
         allow_unknown_sop_classes: bool = False,
         max_associations: int = 50,
         network_timeout: float = _IDLE,
+        registry: Registry | None = None,
+        security: Security | None = None,
         on_association: Callable[[AssociationSummary], None] | None = None,
         journal: Journal | None = None,
         trace: bool = False,
@@ -63,12 +72,22 @@ class DicomListener:
         self._ae.network_timeout = network_timeout
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        self._tls = security.server_context() if security is not None else None
+        stopping = threading.Event()
+        provider = Provider(
+            archive,
+            registry or Registry(archive.directory / NAME),
+            ae_title,
+            security=security,
+            stopping=stopping,
+        )
         self._service = Service(
             archive,
             network_timeout,
             allow_unknown_sop_classes,
             on_association,
-            threading.Event(),
+            provider,
+            stopping,
             threading.Event(),
             journal,
             trace,
@@ -90,6 +109,7 @@ class DicomListener:
             target=self._server.serve_forever, args=(0.05,), name="dicom-listener", daemon=True
         )
         self._thread.start()
+        self._service.provider.resume()
         log.info("%s listens on %s, port %d", self.ae_title, *self.address)
 
     def stop(self, timeout: float = 10.0) -> None:
@@ -145,7 +165,22 @@ class DicomListener:
             # Too many even to be told so in DICOM
             connection.close()
             return
+        if self._tls is not None:
+            # The handshake waits for the other side: not here, where the next ones wait for us
+            threading.Thread(
+                target=self._secure, args=(self._tls, connection, peer), daemon=True
+            ).start()
+            return
         IncomingAssociation(self._ae, self._service, connection, peer).start()
+
+    def _secure(
+        self, context: ssl.SSLContext, connection: socket.socket, peer: tuple[Any, ...]
+    ) -> None:
+        secured = accepted(connection, context, _HANDSHAKE)
+        if secured is None:
+            log.warning("no TLS with %s: the handshake failed", peer[0])
+        else:
+            IncomingAssociation(self._ae, self._service, secured, peer).start()
 
 
 class _Server(socketserver.TCPServer):

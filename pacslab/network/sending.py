@@ -46,6 +46,14 @@ class Delivery:
         return self.status == 0 or self.status >> 12 == 0xB
 
 
+@dataclass(frozen=True, slots=True)
+class Originator:
+    """Whose C-MOVE a C-STORE belongs to (PS3.7 9.1.1.1.10 and .11)."""
+
+    ae_title: str
+    message_id: int
+
+
 @contextmanager
 def paused(association: Association) -> Iterator[None]:
     """Keep pynetdicom's reactor from taking the answers off the queue before we do."""
@@ -58,7 +66,9 @@ def paused(association: Association) -> Iterator[None]:
         association._reactor_checkpoint.set()
 
 
-def deliver(association: Association, letter: Letter) -> Delivery:
+def deliver(
+    association: Association, letter: Letter, originator: Originator | None = None
+) -> Delivery:
     """Send one instance over a paused association and wait for the answer.
 
     Raises LostError when none comes, NetworkError when the peer accepts no transfer syntax that
@@ -76,6 +86,9 @@ def deliver(association: Association, letter: Letter) -> Delivery:
     request.Priority = 2  # low, which nobody heeds (PS3.7 9.1.1.1.6)
     request.AffectedSOPClassUID = letter.sop_class_uid
     request.AffectedSOPInstanceUID = letter.sop_instance_uid
+    if originator is not None:
+        request.MoveOriginatorApplicationEntityTitle = originator.ae_title
+        request.MoveOriginatorMessageID = originator.message_id
     request.DataSet = io.BytesIO()  # says that there is one; its bytes are sent by _transmit
     _transmit(association, request, context_id, part10)
     answer = _answer(association)
@@ -91,7 +104,7 @@ def _context(association: Association, letter: Letter) -> tuple[int, str]:
     accepted = {
         str(c.transfer_syntax[0]): int(c.context_id or 0)
         for c in association.accepted_contexts
-        if c.abstract_syntax == letter.sop_class_uid
+        if c.abstract_syntax == letter.sop_class_uid and c.as_scu
     }
     for syntax in (letter.transfer_syntax_uid, *NATIVE):
         if syntax in accepted:

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
+NOT_AUTHORIZED: Final = 0x0124
 OUT_OF_RESOURCES: Final = 0xA700
 
 _LONG_UID: Final = re.compile(r"[0-9]+(\.[0-9]+){3,}")

@@ -26,6 +26,13 @@ def send_at_once(connection: socket.socket) -> None:
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def acknowledge_at_once(connection: socket.socket | None) -> None:
+    """Have what was received acknowledged now; Linux forgets this wish again and again (tcp(7))."""
+    if _QUICKACK is not None and connection is not None:
+        with suppress(OSError):  # closed meanwhile
+            connection.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+
+
 class PromptSocket(AssociationSocket):
     """An accepted connection that acknowledges at once and reads in large pieces.
 
@@ -155,6 +162,4 @@ class PromptSocket(AssociationSocket):
         self._start, self._stop = 0, len(waiting)
 
     def _acknowledge(self) -> None:
-        if _QUICKACK is not None and self.socket is not None:
-            with suppress(OSError):  # closed meanwhile
-                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        acknowledge_at_once(self.socket)

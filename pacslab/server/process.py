@@ -22,6 +22,8 @@ from pacslab.archive.journal import Journal
 from pacslab.errors import ServerError
 from pacslab.network.listener import DicomListener
 from pacslab.network.ports import port_in_use
+from pacslab.network.registry import NAME, Registry
+from pacslab.network.tls import Security
 from pacslab.server import owners, record
 from pacslab.server.settings import Settings
 from pacslab.web.app import create_app
@@ -84,6 +86,9 @@ def run(
 def _dicom(archive: Archive, settings: Settings) -> Iterator[int]:
     callers = [t.strip() for t in settings.allow_calling_ae.split(",") if t.strip()]
     journal = Journal(archive.database)
+    registry = Registry(Path(settings.peers) if settings.peers else archive.directory / NAME)
+    registry.peers()  # a mistake in it is told now, not when somebody calls
+    files = (settings.tls_certificate, settings.tls_key, settings.tls_ca)
     listener = DicomListener(
         archive,
         ae_title=settings.ae_title,
@@ -95,6 +100,8 @@ def _dicom(archive: Archive, settings: Settings) -> Iterator[int]:
         max_associations=settings.max_associations,
         journal=journal,
         trace=settings.trace,
+        registry=registry,
+        security=Security(*(Path(f) if f else None for f in files)) if any(files) else None,
     )
     with journal:
         listener.start()

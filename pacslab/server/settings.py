@@ -42,6 +42,14 @@ class Settings:
         False, "store SOP classes that the DICOM standard doesn't know"
     )
     allow_delete: bool = _setting(False, "serve DELETE over DICOMweb; deleted files are kept")
+    peers: str = _setting(
+        "", "file of the AE registry; peers.toml in the archive's directory when not given"
+    )
+    tls_certificate: str = _setting("", "certificate (PEM) for DICOM over TLS; no TLS without one")
+    tls_key: str = _setting("", "its private key (PEM), when the certificate's file has none")
+    tls_ca: str = _setting(
+        "", "authorities (PEM) by one of which every DICOM client must be certified"
+    )
     max_associations: int = _setting(64, "associations at the same time")
     trace: bool = _setting(False, "note every PDU and message, for lab.pdus and lab.messages")
     trusted_proxies: str = _setting(
@@ -102,11 +110,16 @@ def _option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def switched(name: str, text: str) -> bool:
+    """Whether a variable switches its option on. Raises UsageError for what says neither."""
+    if text.lower() in _TRUE | _FALSE:
+        return text.lower() in _TRUE
+    raise UsageError(f"{PREFIX}{name.upper()} is {text!r}: take 1 or 0")
+
+
 def _parsed(name: str, kind: type, text: str) -> Any:
     if kind is bool:
-        if text.lower() in _TRUE | _FALSE:
-            return text.lower() in _TRUE
-        raise UsageError(f"{PREFIX}{name.upper()} is {text!r}: take 1 or 0")
+        return switched(name, text)
     try:
         return kind(text)
     except ValueError:

@@ -14,7 +14,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from pacslab.errors import NetworkError, UsageError
-from pacslab.network import client, outbox
+from pacslab.network import client, outbox, requestor
 from pacslab.network.outbox import bundles, collect
 from tests.conftest import dicom_file
 from tests.making import instance
@@ -281,3 +281,11 @@ def test_an_interruption_ends_the_association(node: Node, monkeypatch: pytest.Mo
         node.send(instance(SOPInstanceUID="1.2.3"), instance())
     assert node.next_ended().ending == "aborted"
     assert set(node.stored()) == {"1.2.3"}
+
+
+def test_answers_are_acknowledged_at_once(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a peer that leaves Nagle on holds the end of each of its answers back for 40 ms."""
+    told: list[object] = []
+    monkeypatch.setattr(requestor, "acknowledge_at_once", told.append)
+    client.echo(HOST, node.port, ae_title="PACSLAB")
+    assert len(told) >= 4  # an association, an echo, their answers

@@ -11,6 +11,7 @@ import psutil
 import pytest
 from pydicom.uid import CTImageStorage
 from pynetdicom import AE
+from pynetdicom.pdu_primitives import AsynchronousOperationsWindowNegotiation
 from pynetdicom.presentation import build_context
 
 from pacslab.archive import Archive
@@ -68,7 +69,7 @@ def test_the_summary_tells_what_was_proposed_and_accepted(node: Node) -> None:
     contexts = [
         build_context(CTImageStorage, "1.2.840.10008.1.2.1"),
         build_context(CTImageStorage, "1.2.3.4"),
-        build_context("1.2.840.10008.5.1.4.31"),
+        build_context("1.2.840.10008.5.1.1.9"),
     ]
     AE("ASKER").associate(HOST, node.port, contexts=contexts).release()
     told = node.next_ended().contexts
@@ -80,6 +81,20 @@ def test_the_summary_tells_what_was_proposed_and_accepted(node: Node) -> None:
     ]
     assert [c.transfer_syntax_uid for c in told] == ["1.2.840.10008.1.2.1", "", ""]
     assert told[1].proposed_transfer_syntax_uids == ("1.2.3.4",)
+
+
+def test_operations_are_one_at_a_time(node: Node) -> None:
+    window = AsynchronousOperationsWindowNegotiation()
+    window.maximum_number_operations_invoked = 8
+    window.maximum_number_operations_performed = 8
+    contexts = [build_context("1.2.840.10008.1.1")]
+    association = AE().associate(HOST, node.port, contexts=contexts, ext_neg=[window])
+    assert association.acceptor.asynchronous_operations == (1, 1)
+    assert any(
+        isinstance(i, AsynchronousOperationsWindowNegotiation)
+        for i in association.acceptor.user_information
+    )
+    association.release()
 
 
 def test_a_port_in_use_names_who_holds_it(node: Node, archive: Archive) -> None:

@@ -149,9 +149,11 @@ def test_an_unknown_class_is_stored_where_allowed(serve, allowed: bool, ok: bool
 
 def test_a_class_that_is_no_storage_is_not_taken_for_an_unknown_one(serve) -> None:
     node = serve(allow_unknown_sop_classes=True)
-    find = "1.2.840.10008.5.1.4.1.2.2.1"
-    association = AE().associate(HOST, node.port, contexts=[build_context(find), build_context(CT)])
-    assert [c.abstract_syntax for c in association.rejected_contexts] == [find]
+    printing = "1.2.840.10008.5.1.1.9"
+    association = AE().associate(
+        HOST, node.port, contexts=[build_context(printing), build_context(CT)]
+    )
+    assert [c.abstract_syntax for c in association.rejected_contexts] == [printing]
     association.release()
 
 

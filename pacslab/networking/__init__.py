@@ -1,0 +1,1 @@
+"""Other DICOM nodes, for who sits at a notebook or a shell."""
