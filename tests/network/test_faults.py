@@ -41,6 +41,7 @@ def test_a_rejection_is_told_with_its_reason(result: int, source: int, reason: i
         (1, 3): "doesn't know the calling AE title PACSLAB",
         (1, 7): "AE title isn't FAULTY",
         (1, 2): "Application context name not supported",
+        (2, 1): "it gives no reason; user name and password may be wrong",
         (2, 2): "Protocol version not supported",
         (3, 1): "congested: try again later",
         (3, 2): "as many associations as it takes",
