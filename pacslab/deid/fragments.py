@@ -41,6 +41,11 @@ _MARKER: Final = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _MARKER_LS: Final = re.compile(rb"\xff+([\x80-\xcf\xd8-\xfe])")  # ISO 14495-1: a zero bit follows
 # Segments that a decoder needs: JFIF and Adobe say the colours, mrfx a transform (JPEG-LS)
 _NEEDED: Final = {0xE0: b"JFIF\0", 0xEE: b"Adobe", 0xE8: b"mrfx"}
+# Comments in which encoders name themselves and their version; they stay, and so does the picture
+_ENCODER: Final = re.compile(
+    rb"(?:Kakadu-v?|Created by (?:GDCM/)?OpenJPEG version |Creator: JasPer Version |"
+    rb"LEAD Technologies Inc\. V)[0-9.]{1,8}[ \0]?"
+)
 _LONGEST_NEEDED: Final = 18  # bytes: JFIF without a thumbnail
 _BOXES: Final = frozenset({b"jP  ", b"ftyp", b"jp2h", b"jp2c"})
 
@@ -110,7 +115,7 @@ def _joined(code: bytes, parts: list[tuple[int, int]], end: int) -> bytes:
         else:
             merged.append([start, stop])
     padding = code[end:]
-    if len(merged) == 1 and merged[0] == [0, end] and padding in (b"", b"\0", b"\xff"):
+    if len(merged) == 1 and merged[0] == [0, end] and not padding.strip(b"\0\xff"):
         return code
     return b"".join(code[a:b] for a, b in merged)
 
@@ -140,7 +145,7 @@ def _jpeg(code: bytes) -> bytes:
             if stop - at > _LONGEST_NEEDED:  # a thumbnail, or something behind what is needed
                 raise PixelError("a JPEG segment holds more than it should")
             parts.append((at, stop))
-        elif not application:
+        elif not application or (marker == 0xFE and _ENCODER.fullmatch(code, at + 4, stop)):
             parts.append((at, stop))
         if marker == 0xDA:
             found = (_MARKER_LS if lossless_ls else _MARKER).search(code, stop)
@@ -158,7 +163,7 @@ def _j2k(code: bytes) -> bytes:
         stop = at + 2 + int.from_bytes(code[at + 2 : at + 4], "big")
         if code[at : at + 1] != b"\xff" or stop > len(code) or stop < at + 4:
             raise PixelError("a JPEG 2000 codestream breaks off, or is damaged")
-        if code[at + 1] != 0x64:
+        if code[at + 1] != 0x64 or _ENCODER.fullmatch(code, at + 6, stop):
             parts.append((at, stop))
         at = stop
     while code[at : at + 2] == b"\xff\x90":
@@ -218,7 +223,7 @@ def _rle(code: bytes, length: int) -> bytes:
     if not 1 <= number <= 15 or not all(64 <= s <= len(code) for s in starts[:number]):
         raise PixelError("an RLE header is damaged")
     end = _end_of_runs(code, starts[number - 1], length // number)
-    if len(code) - end <= 1:
+    if not code[end:].strip(b"\0"):
         return code
     return code[:end] + bytes(end & 1)
 

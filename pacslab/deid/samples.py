@@ -27,7 +27,7 @@ def without_rest(value: bytes, samples: Samples) -> bytes:
         return value
     rest = value[length:]
     if len(rest) == 1 and length & 1:
-        return value if rest == b"\0" else value[:length] + b"\0"
+        return value
     return value[:length] + bytes(length & 1)
 
 

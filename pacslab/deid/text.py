@@ -127,7 +127,9 @@ class Cleaner:
         patterns = [_CERTAIN, _LIKELY] + ([] if habits.places else [_PLACES])
         for pattern in patterns:
             for match in pattern.finditer(text):
-                if not _UID.match(text, match.start()):
+                date = _DATES.match(text, match.start())
+                stays = habits.shift == 0 and date and date.end() >= match.end()
+                if not stays and not _UID.match(text, match.start()):
                     yield *match.span(), MARKER
         for match in _LABELLED.finditer(text):
             group = 1 if match[1] else 2

@@ -1,0 +1,165 @@
+"""Elements as bytes: texts decoded and encoded, without pydicom's conversion of every value."""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+from typing import Final
+
+from pydicom.charset import convert_encodings, decode_bytes, encode_string
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
+
+from pacslab.errors import DeidentificationError
+
+SINGLE: Final = frozenset({"LT", "ST", "UR", "UT"})
+"""VRs whose values may hold a backslash (PS3.5 6.2)."""
+STRINGS: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST",
+                            "TM", "UC", "UI", "UR", "UT"})  # fmt: skip
+_CODED: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+_LONGEST: Final = {"AE": 16, "CS": 16, "LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
+_LONG_LENGTH: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR",
+                                 "UT", "UV"})  # fmt: skip
+
+Element = DataElement | RawDataElement
+
+
+def vr_of(tag: int, element: Element) -> str:
+    """The VR that an element has by the data set, or by the dictionary where that doesn't say."""
+    vr = element.VR
+    if vr is None or vr == "UN":
+        try:
+            vr = dictionary_VR(tag)
+        except KeyError:
+            return vr or "UN"
+    return str(vr)
+
+
+def value_of(element: Element, dataset: Dataset) -> bytes:
+    """An element's value as it is written, without the padding of nothing."""
+    if isinstance(element, RawDataElement):
+        return element.value or b""
+    implicit, little = dataset.original_encoding
+    out = DicomBytesIO()
+    out.is_implicit_VR, out.is_little_endian = bool(implicit), little is not False
+    write_data_element(out, element, dataset.original_character_set or "iso8859")
+    written = out.getvalue()
+    return written[12 if not implicit and element.VR in _LONG_LENGTH else 8 :]
+
+
+def changed(element: Element, tag: int, vr: str, value: bytes, like: Dataset) -> RawDataElement:
+    """An element with another value, encoded as its data set is."""
+    implicit, little = like.original_encoding
+    value += bytes(len(value) % 2) if vr not in STRINGS or vr == "UI" else b" " * (len(value) % 2)
+    return RawDataElement(BaseTag(tag), None if implicit else element.VR or vr, len(value), value,
+                          0, bool(implicit), little is not False, True)  # fmt: skip
+
+
+def made(tag: int, vr: str, value: bytes, like: Dataset) -> RawDataElement:
+    """A new element, encoded as a data set is."""
+    implicit, little = like.original_encoding
+    value += bytes(len(value) % 2) if vr not in STRINGS or vr == "UI" else b" " * (len(value) % 2)
+    return RawDataElement(BaseTag(tag), None if implicit else vr, len(value), value, 0,
+                          bool(implicit), little is not False, True)  # fmt: skip
+
+
+def number(dataset: Dataset, tag: int) -> int | None:
+    """The first value of a US, SS or IS; None where there is none."""
+    element = dataset.get_item(tag)
+    if element is None or isinstance(element, Dataset):
+        return None
+    value = value_of(element, dataset)
+    vr = vr_of(tag, element)
+    if vr in {"IS", "DS"}:
+        try:
+            return int(float(value.split(b"\\")[0].strip(b"\0 ")))
+        except (ValueError, OverflowError):
+            return None
+    little = dataset.original_encoding[1] is not False
+    return int.from_bytes(value[:2], "little" if little else "big") if len(value) >= 2 else None
+
+
+def text(dataset: Dataset, tag: int, encodings: tuple[str, ...] = ("iso8859",)) -> str:
+    """A text value, stripped; empty where there is none."""
+    element = dataset.get_item(tag)
+    if element is None or isinstance(element, Dataset):
+        return ""
+    return decoded(value_of(element, dataset), vr_of(tag, element), encodings).strip()
+
+
+def decoded(value: bytes, vr: str, encodings: tuple[str, ...]) -> str:
+    """A text value up to its first NUL (PS3.5 6.1)."""
+    value = value.split(b"\0", 1)[0] if b"\0" in value else value
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii")
+    if vr not in _CODED:
+        return value.decode("latin-1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        delimiters = PN_DELIMS if vr == "PN" else TEXT_VR_DELIMS
+        try:
+            return decode_bytes(value, encodings, set(delimiters))
+        except Exception:  # a codec that can't be meant
+            return value.decode("latin-1")
+
+
+def encoded(value: str, vr: str, encodings: tuple[str, ...]) -> bytes:
+    """A text as its VR allows it, each value cut to the VR's length, in the data set's encoding."""
+    longest = _LONGEST.get(vr)
+    if longest:
+        parts = [value] if vr in SINGLE else value.split("\\")
+        value = "\\".join(part[:longest] for part in parts)
+    if value.isascii():
+        return value.encode("ascii")
+    if vr not in _CODED:
+        return value.encode("ascii", "replace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return encode_string(value, encodings)
+        except (UnicodeError, LookupError):
+            return value.encode("ascii", "replace")
+
+
+def encodings_of(dataset: Dataset, inherited: tuple[str, ...]) -> tuple[str, ...]:
+    """Python's encodings for a data set or an item; an item may have its own (PS3.5 7.5.3)."""
+    element = dataset.get_item(0x00080005)
+    if element is None or isinstance(element, Dataset):
+        return inherited
+    value = value_of(element, dataset).strip(b"\0 ")
+    return _encodings(value) if value else inherited
+
+
+@lru_cache(maxsize=256)
+def _encodings(value: bytes) -> tuple[str, ...]:
+    terms = [term.strip() for term in value.decode("latin-1").split("\\")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return tuple(convert_encodings(terms))
+        except LookupError:
+            return ("iso8859",)
+
+
+def written(dataset: Dataset, implicit: bool, little: bool) -> bytes:
+    """A data set's bytes. Raises DeidentificationError where it can't be encoded."""
+    from pydicom.filewriter import write_dataset
+
+    out = DicomBytesIO()
+    out.is_implicit_VR, out.is_little_endian = implicit, little
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            write_dataset(out, dataset)
+    except Exception as error:  # what pydicom can't write again; its text may quote a value
+        raise DeidentificationError(
+            f"the object can't be written again ({type(error).__name__}): correct it and try anew"
+        ) from None
+    return out.getvalue()
+
+
