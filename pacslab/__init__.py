@@ -21,4 +21,8 @@ def __getattr__(name: str) -> object:
         from pacslab.lab import Lab
 
         return Lab
+    if name == "load_ipython_extension":  # what %load_ext pacslab asks for
+        from pacslab.notebook.magic import load
+
+        return load
     raise AttributeError(f"module 'pacslab' has no attribute {name!r}")

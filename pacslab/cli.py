@@ -104,6 +104,14 @@ def _parser() -> _Parser:
                      help="of the answer (default: table)")  # fmt: skip
     sql.add_argument("--output", metavar="F", help="file to write to (default: standard output)")
 
+    export = command("export", _export, "write a dataset for others, with manifest and checksums")
+    export.add_argument("directory", metavar="DIR", type=server_directory)
+    export.add_argument("out", metavar="OUT", type=Path)
+    export.add_argument("--format", choices=["bids", "dicom", "nifti", "parquet"],
+                        help="of the dataset (default: dicom)")  # fmt: skip
+    export.add_argument("--sql", metavar="SQL", help="that chooses it (default: everything)")
+    export.add_argument("--licence", help="of the dataset, for its card")
+
     check = command("check", _check, "compare every file with the index")
     check.add_argument("directory", metavar="DIR", type=server_directory)
     reindex = command("reindex", _reindex, "make the index anew from the files")
@@ -228,6 +236,25 @@ def _sql(options: argparse.Namespace) -> int:
         frame = query(Mirror(archive), options.statement)
     write(frame, options.format or "table", Path(options.output) if options.output else None)
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from pacslab.cohort.exports.export import export
+    from pacslab.cohort.exports.job import STATUSES
+    from pacslab.cohort.mirror import Mirror
+    from pacslab.cohort.sql import query
+
+    with _existing(options.directory) as archive:
+        mirror = Mirror(archive)
+        chosen = query(mirror, options.sql) if options.sql else None
+        rows = export(archive, mirror, chosen, options.out, format=options.format or "dicom",
+                      licence=options.licence or "", sql=options.sql)  # fmt: skip
+    failed = rows[rows["Status"] == "failed"]
+    for path, reason in failed[["path", "Reason"]].drop_duplicates().itertuples(index=False):
+        sys.stderr.write(f"failed {path}: {reason}\n")
+    told = ", ".join(f"{(rows['Status'] == s).sum()} {s}" for s in STATUSES)
+    print(told)
+    return 1 if len(failed) else 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -17,8 +17,12 @@ import pydicom
 from tqdm.auto import tqdm
 
 from pacslab.archive import Archive, OnConflict
+from pacslab.archive.cohorts import COLUMNS as COHORT_COLUMNS
+from pacslab.archive.cohorts import listed
 from pacslab.archive.inbox import Found, find, in_memory
 from pacslab.archive.search import fields_of
+from pacslab.cohort import cohort
+from pacslab.cohort.cohort import Cohort
 from pacslab.cohort.frames import from_receipts, from_rows
 from pacslab.cohort.mirror import Mirror
 from pacslab.cohort.selection import instances_of, series_of
@@ -151,6 +155,71 @@ class Lab:
         if frames is None:
             frames = _frames_of_caller()
         return query_sql(self._mirror, statement, parameters, frames)
+
+    # --- cohorts ----------------------------------------------------------------------------
+
+    def save_cohort(self, name: str, what: Any, *, note: str = "", **parameters: Any) -> Cohort:
+        """Freeze a cohort under a name: SQL with its parameters, a DataFrame, UIDs; None is all.
+
+        The instances and the SHA-256 of each are kept; the same name again makes the next version.
+        Raises UsageError where nothing is chosen.
+        """
+        return cohort.save(
+            self.archive, self._mirror, name, what,
+            note=note, parameters=parameters, frames=_frames_of_caller(),
+        )  # fmt: skip
+
+    def cohort(self, name: str | os.PathLike[str], version: int | None = None) -> Cohort:
+        """A saved cohort, its last version where none is given; or one from a text file.
+
+        A path (``Path("ct.txt")``) reads what :meth:`Cohort.write` wrote, here or elsewhere, to be
+        verified against this archive. Raises NotFoundError that names the cohorts there are.
+        """
+        if isinstance(name, os.PathLike):
+            return cohort.read(self.archive, self._mirror, Path(name))
+        return cohort.of(self.archive, self._mirror, name, version)
+
+    @property
+    def cohorts(self) -> pd.DataFrame:
+        """Every version of every saved cohort, a row each."""
+        return pd.DataFrame(listed(self.archive.database), columns=COHORT_COLUMNS)
+
+    def quality(
+        self, cohort: Any = None, *, pixels: bool = False, progress: bool = True
+    ) -> pd.DataFrame:
+        """What a researcher would rather know before she computes on a cohort; None is all.
+
+        A row a finding, errors first: missing, duplicate and unevenly spaced slices, mixed
+        orientations, sizes and kernels, patients who differ between studies, impossible dates and
+        ages, missing units. With ``pixels`` every frame is decoded as well.
+        """
+        from pacslab.cohort.quality import quality
+
+        return quality(self.archive, self._mirror, cohort, pixels=pixels, progress=progress)
+
+    def export(
+        self,
+        cohort: Any,
+        out: str | os.PathLike[str],
+        *,
+        format: str = "dicom",
+        licence: str = "",
+        progress: bool = True,
+        **options: Any,
+    ) -> pd.DataFrame:
+        """Write a cohort as a dataset for others: ``dicom``, ``nifti`` or ``parquet``.
+
+        A row an instance with its file and status. The folder gets a manifest with checksums and a
+        dataset card; run again, it goes on where it stopped. ``pixels=True`` writes the frames of
+        ``parquet`` too. Raises UsageError for a folder that holds something else,
+        OutOfResourcesError when the disk is full.
+        """
+        from pacslab.cohort.exports.export import export
+
+        return export(
+            self.archive, self._mirror, cohort, Path(out),
+            format=format, licence=licence, progress=progress, **options,
+        )  # fmt: skip
 
     @property
     def counts(self) -> dict[str, int]:

@@ -142,6 +142,11 @@ def revision(connection: Connection) -> int:
     return _revision(connection)
 
 
+def identity(connection: Connection) -> str:
+    """What tells this index from every other one."""
+    return _state(connection, "archive")
+
+
 def _revision(connection: Connection) -> int:
     return int(_state(connection, "revision"))
 

@@ -163,6 +163,38 @@ removals = Table(
     comment="What went from the index, for those who keep a copy of it.",
 )
 
+cohorts = Table(
+    "cohorts",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Key of its series"),
+    Column("Name", Text, nullable=False, comment="What its author calls it"),
+    Column("Version", Integer, nullable=False, comment="1, 2, ... of that name"),
+    Column("CreatedAt", Text, nullable=False, comment="When, UTC, ISO 8601"),
+    Column("Statement", Text, comment="The SQL that chose it, if any"),
+    Column("Parameters", Text, nullable=False, comment="Its parameters, as JSON"),
+    Column("Note", Text, nullable=False, comment="Why, in its author's words"),
+    Column("Archive", Text, nullable=False, comment="Identity of the index it was frozen from"),
+    Column("Revision", Integer, nullable=False, comment="Revision of that index"),
+    Index("ix_cohorts_name", "Name", "Version", unique=True),
+    comment="Cohorts as they were frozen; none is ever changed.",
+    info={KEPT: True},
+)
+
+cohort_series = Table(
+    "cohort_series",
+    metadata,
+    Column("Cohort", Integer, primary_key=True, comment="cohorts.id"),
+    Column("SeriesInstanceUID", Text, primary_key=True, comment="A series of it"),
+    Column("StudyInstanceUID", Text, nullable=False, comment="Its study"),
+    Column("PatientID", Text, comment="Its patient, as the study named it then"),
+    Column("NumberOfInstances", Integer, nullable=False, comment="Instances of it in the cohort"),
+    Column("Whole", Integer, nullable=False, comment="1 when these were all that the series had"),
+    Column("Digest", Text, nullable=False, comment="SHA-256 over the lines 'UID SHA-256', sorted"),
+    Column("Instances", LargeBinary, nullable=False, comment="These lines, zstd"),
+    comment="The frozen instances, series by series.",
+    info={KEPT: True},
+)
+
 state = Table(
     "state",
     metadata,

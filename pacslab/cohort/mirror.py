@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pacslab.archive import Archive
 from pacslab.archive.changes import KEYS, TABLES, Batch, changes
-from pacslab.cohort import tables, tags
+from pacslab.cohort import elements, tables, tags
 
 _ARROW: Final = {str: pa.string(), int: pa.int64(), float: pa.float64()}
 _SCHEMAS: Final = {
@@ -56,6 +56,8 @@ class Mirror:
         for table in _SCHEMAS:
             self._connection.unregister(f"empty_{table}")
         tags.register(self._connection, archive.database)
+        elements.register(self._connection, archive.database)
+        self._connection.execute(elements.VIEW)
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET lock_configuration = true")
 

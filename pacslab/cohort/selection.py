@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -29,7 +29,7 @@ def series_of(archive: Archive, what: Any) -> list[str]:
 
 def instances_of(archive: Archive, what: Any) -> Iterator[Stored]:
     """The stored instances that a cohort stands for, as :func:`series_of`, narrowed to it."""
-    if _key_and_uids(what)[0] in {"SOPInstanceUID", None} and what is not None:
+    if key_and_uids(what)[0] in {"SOPInstanceUID", None} and what is not None:
         for uid in dict.fromkeys(_found(archive, what, Level.IMAGE)):
             yield archive.instance(uid)
         return
@@ -38,7 +38,7 @@ def instances_of(archive: Archive, what: Any) -> Iterator[Stored]:
 
 
 def _found(archive: Archive, what: Any, level: Level) -> Iterator[str]:
-    key, uids = _key_and_uids(what)
+    key, uids = key_and_uids(what)
     fields = [ATTRIBUTES[level.unique_key]]
     if key is None and not uids:
         yield from (r[level.unique_key] for r in archive.search(Query.build(level), fields))
@@ -60,10 +60,22 @@ def _found(archive: Archive, what: Any, level: Level) -> Iterator[str]:
     raise NotFoundError(f"nothing of {uids[0]} is in this archive")
 
 
-def _key_and_uids(what: Any) -> tuple[str | None, list[str]]:
+@runtime_checkable
+class Held(Protocol):
+    """What holds its instances as a DataFrame: a frozen cohort."""
+
+    @property
+    def instances(self) -> pd.DataFrame:
+        """A row an instance, with a column SOPInstanceUID."""
+        ...
+
+
+def key_and_uids(what: Any) -> tuple[str | None, list[str]]:
     """The attribute that the UIDs are values of, None where it isn't said; and the UIDs."""
     if what is None:
         return None, []
+    if isinstance(what, Held):
+        what = what.instances
     if isinstance(what, pd.DataFrame):
         for key in _KEYS:
             if key in what.columns:

@@ -49,7 +49,7 @@ _FACTS: Final = ("SOPClassUID", "TransferSyntaxUID", "PhotometricInterpretation"
                  "PixelRepresentation")  # fmt: skip
 
 NAMES: Final = (
-    "patients", "studies", "series", "instances", "files", "index", "differences"
+    "patients", "studies", "series", "instances", "files", "index", "differences", "elements"
 )  # fmt: skip
 """The tables that a query sees."""
 

@@ -183,6 +183,34 @@ def test_tag_reaches_into_sequences(archive: Archive, ask: Ask) -> None:
     assert ask(f"SELECT count(*) FROM instances WHERE tag('{path}') IS NOT NULL") == [(1,)]
 
 
+def test_elements_are_rows(archive: Archive, ask: Ask) -> None:
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.ScheduledProcedureStepID = "S0"
+    other = Dataset()
+    other.add_new(0x00091010, "LO", ["private", "two"])
+    archive.add(part10(5, 1, 1, RequestAttributesSequence=[item, other], PatientComments=""))
+    rows = ask(f"""SELECT Path, Tag, Keyword, VR, Value FROM elements
+        WHERE SOPInstanceUID = '{uid(5, 1, 1)}'""")
+    by_path = {row[0]: row[1:] for row in rows}
+    assert by_path["PatientName"] == ("00100010", "PatientName", "PN", "Doe^Jane")
+    assert by_path["ImageType"][-1] == "ORIGINAL\\PRIMARY\\AXIAL"
+    empty = f"SELECT Path FROM elements WHERE SOPInstanceUID = '{uid(5, 1, 1)}' AND Value IS NULL"
+    assert ask(empty) == [("PatientComments",), ("RequestAttributesSequence",)]
+    step = "RequestAttributesSequence[0].ScheduledProcedureStepID"
+    assert by_path[step] == ("00400009", "ScheduledProcedureStepID", "SH", "S0")
+    private = by_path["RequestAttributesSequence[1].00091010"]
+    assert (private[0], *private[2:]) == ("00091010", "LO", "private\\two")
+    paths = [row[0] for row in rows]
+    assert paths.index(step) == paths.index("RequestAttributesSequence") + 1
+    assert ask("SELECT count(DISTINCT SOPInstanceUID) FROM elements WHERE PatientID = 'P1'") == [
+        (4,)
+    ]
+    (names,) = ask("SELECT list(DISTINCT Value ORDER BY Value) FROM elements WHERE VR = 'PN'")
+    assert names == (("Doe^Jane",),)
+
+
 def test_tag_mistakes(ask: Ask) -> None:
     with pytest.raises(SQLError, match="'ProtocolNam' is no DICOM keyword"):
         ask("SELECT tag('ProtocolNam') FROM instances")

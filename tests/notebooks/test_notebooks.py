@@ -10,6 +10,8 @@ import psutil
 import pytest
 from nbclient import NotebookClient
 
+from pacslab import Lab
+
 FOLDER = Path(__file__).parents[2] / "notebooks"
 
 
@@ -67,3 +69,27 @@ def test_cohort_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "PatientName" in text, "the mistake is answered with what was meant"
     assert len(outputs(done, "image/svg+xml")) == 2
     assert (directory / "index.sqlite").exists()
+
+
+@pytest.mark.timeout(600)
+def test_export_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "synthetic"
+    done = execute(
+        "06_export_dataset.ipynb", monkeypatch,
+        PACSLAB_SQL_DIR=str(directory), PACSLAB_PATIENTS="60",
+    )  # fmt: skip
+    html = "".join(outputs(done, "text/html"))
+    assert "mr-heads" in html
+    assert "gone" in html, "the cohort misses the image that was taken out"
+    text = "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
+    assert "_T1w.nii.gz" in text
+    assert "# pacslab cohort 1" in text
+    assert "Licence: CC0 1.0" in text
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("sql/*.sql")), ids=lambda path: path.stem)
+def test_kept_queries(path: Path, tmp_path: Path) -> None:
+    with Lab(tmp_path / "a") as lab:
+        lab.synthesize(patients=12, progress=False)
+        assert path.read_text("utf-8").startswith("-- ")
+        assert len(lab.sql(path.read_text("utf-8")).columns) > 2

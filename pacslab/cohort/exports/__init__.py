@@ -1,0 +1,1 @@
+"""Datasets for others to use, written from a cohort."""
