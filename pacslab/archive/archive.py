@@ -31,7 +31,9 @@ from pacslab.errors import (
 )
 
 INDEX: Final = "index.sqlite"
-_OURS: Final = frozenset({INDEX, "files", "incoming", "quarantine", "server.json"})
+_OURS: Final = frozenset(
+    {INDEX, "files", "incoming", "quarantine", "server.json", "deidentification"}
+)
 
 
 def _more_than_few(condition: ColumnElement[bool]) -> Prepared:

@@ -263,5 +263,3 @@ def _written(out: Dataset, syntax: UID) -> bytes:
     sop_class = raw.text(out, 0x00080016).rstrip("\0")
     instance = raw.text(out, 0x00080018).rstrip("\0")
     return file_prefix(sop_class, instance, str(syntax)) + body
-
-

@@ -55,7 +55,9 @@ def can_be_read(syntax: UID) -> bool:
     return syntax in _JPEG or syntax in _J2K or syntax == RLELossless
 
 
-def cleaned(value: bytes, syntax: UID, frames: int, length: int, *, extended: bool) -> tuple[bytes, bool]:
+def cleaned(
+    value: bytes, syntax: UID, frames: int, length: int, *, extended: bool
+) -> tuple[bytes, bool]:
     """Encapsulated pixel data (PS3.5 A.4) without anything but pictures; whether that changed it.
 
     ``length`` is that of a native frame in bytes. ``extended`` says that the data set has an

@@ -109,5 +109,3 @@ def _decoded(text: str, where: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raise UsageError(f"the key in {where} is neither hex nor base64") from None
-
-

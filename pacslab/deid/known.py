@@ -214,7 +214,9 @@ class Known:
     def _compiled(self) -> re.Pattern[str] | None:
         strong = [*self._patterns, *self._bounded(self._strong)]
         weak = self._bounded(self._weak)
-        parts = [f"(?P<{name}>{'|'.join(some)})" for name, some in (("s", strong), ("w", weak)) if some]
+        parts = [
+            f"(?P<{name}>{'|'.join(some)})" for name, some in (("s", strong), ("w", weak)) if some
+        ]
         return re.compile("|".join(parts)) if parts else None
 
     @staticmethod
@@ -227,9 +229,7 @@ class Known:
         return ([bounded] if spaced else []) + dense
 
     @staticmethod
-    def _supported(
-        folded: str, found: list[re.Match[str]]
-    ) -> Iterator[tuple[int, int, set[str]]]:
+    def _supported(folded: str, found: list[re.Match[str]]) -> Iterator[tuple[int, int, set[str]]]:
         """What was found, neighbours together, without the weak ones that stand alone."""
         groups: list[list[re.Match[str]]] = []
         for one in found:
@@ -247,7 +247,9 @@ class Known:
 
     def _with_initials(self, folded: str, start: int, end: int) -> tuple[int, int]:
         """``H. Surname`` and ``Surname, H.``: the initial of a known name goes with it."""
-        before = re.search(r"(?<![^\W\d_])([^\W\d_])(\.\s{0,2}|\s)$", folded[max(0, start - 5) : start])
+        before = re.search(
+            r"(?<![^\W\d_])([^\W\d_])(\.\s{0,2}|\s)$", folded[max(0, start - 5) : start]
+        )
         if before and before[1] in self._initials and ("." in before[2] or start < 3):
             start -= before.end() - before.start()
         after = re.match(r"[,^]?\s{0,2}([^\W\d_])\.?(?![^\W_])", folded[end : end + 6])

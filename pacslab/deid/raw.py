@@ -161,5 +161,3 @@ def written(dataset: Dataset, implicit: bool, little: bool) -> bytes:
             f"the object can't be written again ({type(error).__name__}): correct it and try anew"
         ) from None
     return out.getvalue()
-
-

@@ -73,9 +73,7 @@ class Tree:
         after: int = 0,
     ) -> None:
         """Note something that was done to no attribute in particular."""
-        self.actions.append(
-            Action(path, did, verb, source, Category.DICOM, "", before, after)
-        )
+        self.actions.append(Action(path, did, verb, source, Category.DICOM, "", before, after))
 
     def _level(
         self,
@@ -107,9 +105,7 @@ class Tree:
             if vr == "SQ":
                 new = self._sequence(dataset, number, rule, path, encodings, thorough)
             else:
-                new = self._element(
-                    dataset, number, element, vr, rule, path, encodings, thorough
-                )
+                new = self._element(dataset, number, element, vr, rule, path, encodings, thorough)
             if new is not None:
                 kept[number] = new
         return _dataset(kept, dataset)
@@ -133,7 +129,9 @@ class Tree:
             return None
         if tag == _CHARACTER_SET:
             self.kept += 1
-            return raw.changed(element, tag, vr, raw.decoded(value, vr, encodings).encode(), dataset)
+            return raw.changed(
+                element, tag, vr, raw.decoded(value, vr, encodings).encode(), dataset
+            )
         if tag == _DOCUMENT_LENGTH:
             value = len(documents.empty(self._mime_type)).to_bytes(4, "little")
             if dataset.original_encoding[1] is False:
