@@ -235,7 +235,7 @@ def _read(data: bytes) -> tuple[FileDataset, UID, bytes]:
             f"no DICOM object can be read from it ({type(error).__name__})"
         ) from None
     implicit, little = dataset.original_encoding
-    if not implicit and any(e.VR is None for e in dataset.elements()):
+    if not implicit and any(e.VR is None for e in dataset.values()):
         # Its transfer syntax says explicit, its bytes are implicit: they are written as it says
         dataset.set_original_encoding(True, little, dataset.original_character_set)
     plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
-from typing import Final
+from struct import Struct
+from typing import Final, cast
 
 from pydicom.charset import convert_encodings, decode_bytes, encode_string
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_data_element
+from pydicom.filewriter import write_data_element, write_dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
@@ -25,6 +26,8 @@ _CODED: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _LONGEST: Final = {"AE": 16, "CS": 16, "LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 _LONG_LENGTH: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR",
                                  "UT", "UV"})  # fmt: skip
+_UNDEFINED: Final = 0xFFFFFFFF
+_HEAD, _SHORT, _LONG = Struct("<HHI"), Struct("<HH2sH"), Struct("<HH2sHI")
 
 Element = DataElement | RawDataElement
 
@@ -47,7 +50,7 @@ def value_of(element: Element, dataset: Dataset) -> bytes:
     implicit, little = dataset.original_encoding
     out = DicomBytesIO()
     out.is_implicit_VR, out.is_little_endian = bool(implicit), little is not False
-    write_data_element(out, element, dataset.original_character_set or "iso8859")
+    write_data_element(out, element, dataset.original_character_set or "iso8859")  # type: ignore[arg-type]
     written = out.getvalue()
     return written[12 if not implicit and element.VR in _LONG_LENGTH else 8 :]
 
@@ -148,16 +151,68 @@ def _encodings(value: bytes) -> tuple[str, ...]:
 
 def written(dataset: Dataset, implicit: bool, little: bool) -> bytes:
     """A data set's bytes. Raises DeidentificationError where it can't be encoded."""
-    from pydicom.filewriter import write_dataset
-
-    out = DicomBytesIO()
-    out.is_implicit_VR, out.is_little_endian = implicit, little
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if dataset.original_encoding == (implicit, little) and little:
+                parts: list[bytes] = []
+                _write(dataset, implicit, parts)
+                return b"".join(parts)
+            out = DicomBytesIO()
+            out.is_implicit_VR, out.is_little_endian = implicit, little
             write_dataset(out, dataset)
+            return out.getvalue()
     except Exception as error:  # what pydicom can't write again; its text may quote a value
         raise DeidentificationError(
             f"the object can't be written again ({type(error).__name__}): correct it and try anew"
         ) from None
-    return out.getvalue()
+
+
+def _write(dataset: Dataset, implicit: bool, parts: list[bytes]) -> None:
+    """Raw elements as they are, which is nearly all there are; the rest through pydicom."""
+    for tag in sorted(dataset.keys()):
+        element = dataset.get_item(tag)
+        if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
+            _write_raw(element, implicit, parts)
+        elif isinstance(element, DataElement) and element.VR == "SQ":
+            _write_sequence(element, implicit, parts)
+        else:
+            out = DicomBytesIO()
+            out.is_implicit_VR, out.is_little_endian = implicit, True
+            encodings = dataset.original_character_set or "iso8859"
+            write_data_element(out, cast(Element, element), encodings)  # type: ignore[arg-type]
+            parts.append(out.getvalue())
+
+
+def _write_raw(element: RawDataElement, implicit: bool, parts: list[bytes]) -> None:
+    value, tag = element.value or b"", element.tag
+    if implicit:
+        parts += [_HEAD.pack(tag.group, tag.element, len(value)), value]
+        return
+    vr = cast(str, element.VR)
+    if vr in _LONG_LENGTH or len(value) > 0xFFFF:
+        vr = vr if vr in _LONG_LENGTH else "UN"
+        parts += [_LONG.pack(tag.group, tag.element, vr.encode("ascii"), 0, len(value)), value]
+    else:
+        parts += [_SHORT.pack(tag.group, tag.element, vr.encode("ascii"), len(value)), value]
+
+
+def _write_sequence(element: DataElement, implicit: bool, parts: list[bytes]) -> None:
+    """A sequence with its items (PS3.5 7.5), lengths given or not as they came."""
+    inside: list[bytes] = []
+    for item in element.value:
+        body = [written(item, implicit, True)]
+        open_ = getattr(item, "is_undefined_length_sequence_item", False)
+        inside.append(_HEAD.pack(0xFFFE, 0xE000, _UNDEFINED if open_ else len(body[0])))
+        inside += body
+        if open_:
+            inside.append(_HEAD.pack(0xFFFE, 0xE00D, 0))
+    length = _UNDEFINED if element.is_undefined_length else sum(map(len, inside))
+    tag = element.tag
+    if implicit:
+        parts.append(_HEAD.pack(tag.group, tag.element, length))
+    else:
+        parts.append(_LONG.pack(tag.group, tag.element, b"SQ", 0, length))
+    parts += inside
+    if element.is_undefined_length:
+        parts.append(_HEAD.pack(0xFFFE, 0xE0DD, 0))
