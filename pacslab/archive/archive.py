@@ -16,7 +16,7 @@ from pacslab.archive import care, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
 from pacslab.archive.files import Files, Quarantined, load, no_room
 from pacslab.archive.inbox import Found, batches
-from pacslab.archive.intake import Intake, OnConflict, Receipt, Status
+from pacslab.archive.intake import Arrival, Intake, OnConflict, Receipt, Status
 from pacslab.archive.statements import Prepared
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level
@@ -73,7 +73,8 @@ class Archive:
     """One directory with files, index and quarantine; opened, or created where there is none.
 
     Safe to use from several threads, and to open from several processes at once. ``on_receive``
-    changes each instance before any of it is written; what it raises refuses the instance.
+    changes each instance before any of it is written; what it raises refuses the instance. With an
+    :class:`Arrival` nothing of what arrives is ever written in clear, refused or not.
     Raises ArchiveError for a directory that holds something else, SchemaError for an index of
     another version.
     """
@@ -83,7 +84,7 @@ class Archive:
         directory: str | os.PathLike[str],
         *,
         on_conflict: OnConflict | str = OnConflict.KEEP,
-        on_receive: Callable[[Instance], Instance] | None = None,
+        on_receive: Callable[[Instance], Instance] | Arrival | None = None,
     ) -> None:
         self.directory = Path(directory).expanduser().absolute()
         try:
@@ -98,6 +99,16 @@ class Archive:
             raise no_room(error, self.directory) from error
         self.database = engine.Database(self.directory / INDEX)
         self._intake = Intake(self.files, self.database, self.on_conflict, on_receive)
+
+    @property
+    def confidential(self) -> bool:
+        """Whether what arrives must be in no file, index or log as it arrives."""
+        return self._intake.confidential
+
+    @property
+    def spool(self) -> Path | None:
+        """Where doors may lay down a long message while it comes in; None where they mustn't."""
+        return None if self.confidential else self.files.incoming
 
     @classmethod
     def recover(cls, directory: str | os.PathLike[str]) -> Self:

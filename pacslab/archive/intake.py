@@ -14,7 +14,13 @@ from pacslab.archive.index import Known, Writer
 from pacslab.archive.index import known as known_in
 from pacslab.archive.parents import Memory
 from pacslab.dicom.instance import Buffer, Instance, read
-from pacslab.errors import ConflictError, MismatchError, PacslabError, RefusedError
+from pacslab.errors import (
+    ConflictError,
+    DeidentificationError,
+    MismatchError,
+    PacslabError,
+    RefusedError,
+)
 
 
 class Status(StrEnum):
@@ -57,6 +63,18 @@ class Receipt:
         return self.error.message if self.error else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What happens to instances before any of their bytes reaches disk, index, log or file name.
+
+    ``change`` gives the instance that is stored instead; what it raises refuses the instance.
+    ``seal`` gives a name and the encrypted form in which what was refused is kept.
+    """
+
+    change: Callable[[Instance], Instance]
+    seal: Callable[[Buffer], tuple[str, bytes]]
+
+
 class Intake:
     """What turns bytes into stored instances; every door of the archive leads here."""
 
@@ -65,13 +83,19 @@ class Intake:
         files: Files,
         database: Database,
         on_conflict: OnConflict,
-        on_receive: Callable[[Instance], Instance] | None,
+        on_receive: Callable[[Instance], Instance] | Arrival | None,
     ) -> None:
         self._files = files
         self._database = database
         self._on_conflict = on_conflict
-        self._on_receive = on_receive
+        self._arrival = on_receive if isinstance(on_receive, Arrival) else None
+        self._on_receive = on_receive.change if isinstance(on_receive, Arrival) else on_receive
         self._memory = Memory()  # guarded by the lock that writing() holds
+
+    @property
+    def confidential(self) -> bool:
+        """Whether what arrives must not be written anywhere as it arrives."""
+        return self._arrival is not None
 
     def read(
         self,
@@ -90,8 +114,24 @@ class Intake:
                 )
             return self._on_receive(instance) if self._on_receive else instance
         except RefusedError as error:
+            if self._arrival is not None:
+                return self._refuse_sealed(data, error, source, self._arrival)
             self._files.refuse(data, reason=error.message, code=error.code, source=source)
             return Receipt(Status.REFUSED, error=error)
+
+    def _refuse_sealed(
+        self, data: Buffer, error: RefusedError, source: str, arrival: Arrival
+    ) -> Receipt:
+        """Refuse what must not be kept in clear; a reason that may quote it is told by its kind."""
+        if not isinstance(error, DeidentificationError):
+            error = type(error)(
+                f"it can't be stored as it arrived ({error.code}): look at it where it comes from"
+            )
+        name, sealed = arrival.seal(data)
+        self._files.refuse(
+            sealed, reason=error.message, code=error.code, source=source, name=f"{name}.sealed"
+        )
+        return Receipt(Status.REFUSED, error=error)
 
     def store(self, items: Iterable[Instance | Receipt], *, source: str) -> list[Receipt]:
         """Store instances that were read already (receipts among them pass through)."""

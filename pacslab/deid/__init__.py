@@ -1,1 +1,1 @@
-"""De-identification: profiles as data, the engine that applies them, pseudonyms, crosswalk, jobs."""
+"""De-identification: profiles as data, the engine, pseudonyms, crosswalk, jobs."""

@@ -42,7 +42,7 @@ def stamp(out: Dataset, profile: Profile, codes: list[tuple[str, str]], *, pixel
     told = [item for item in items(out, _CODES) if raw.text(item, 0x00080100) not in dict(codes)]
     for value, meaning in codes:
         item = Dataset()
-        item.set_original_encoding(*out.original_encoding, out.original_character_set)
+        raw.encode_as(item, out)
         _put(item, 0x00080100, "SH", value)
         _put(item, 0x00080102, "SH", "DCM")
         _put(item, 0x00080104, "LO", meaning)

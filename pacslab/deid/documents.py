@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 _TITLE: Final = "Document removed by de-identification"
@@ -10,8 +11,8 @@ _TITLE: Final = "Document removed by de-identification"
 
 def empty(mime_type: str) -> bytes:
     """The smallest document of a MIME type that opens; two zero bytes where it isn't known."""
-    kind = mime_type.split(";")[0].split("\0")[0].strip().lower()
-    made = {
+    kind = mime_type.partition(";")[0].partition("\0")[0].strip().lower()
+    made: Callable[[], bytes] | None = {
         "application/pdf": _pdf,
         "text/xml": _cda,
         "application/xml": _cda,
@@ -39,10 +40,10 @@ def _pdf() -> bytes:
         places.append(len(out))
         out += b"%d 0 obj%s endobj\n" % (number, body)
     table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    return out + (
-        b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n"
-        % (len(bodies) + 1, table, len(bodies) + 1, len(out))
-    )
+    number = len(bodies) + 1
+    out += b"xref\n0 %d\n0000000000 65535 f \n%s" % (number, table)
+    trailer = b"trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n" % (number, out.rindex(b"xref"))
+    return out + trailer + b"%%EOF\n"
 
 
 def _cda() -> bytes:

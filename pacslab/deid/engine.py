@@ -121,7 +121,7 @@ class Engine:
         cleaner = self._cleaner(dataset, person)
         if self.profile.burned_in == "refuse" and self._clean_pixels is None:
             labels.refuse(dataset)
-        tree = Tree(self.rules, self._values, cleaner, person, self.keys, self.profile)
+        tree = Tree(self.rules, self._values, cleaner, person, self.keys)
         out = tree.cleaned(dataset)
         _bytes_beside(data, tree)
         pixels = pictures.cleaned(
@@ -247,10 +247,10 @@ def _bytes_beside(data: bytes, tree: Tree) -> None:
     """Log what stood in the preamble and in the file meta information, which are made anew."""
     has_preamble = data[128:132] == b"DICM"
     if has_preamble and data[:128].strip(b"\0"):
-        tree.log("preamble", Did.TEXT_REMOVED, Verb.REMOVE, "PS3.10 7.1", 128)
+        tree.log("preamble", Did.TEXT_REMOVED, Verb.REMOVE, "PS3.10 7.1")
     start = data_set_offset(data)
     if start > 132 or (start and not has_preamble):
-        tree.log("file meta information", Did.TEXT_REMOVED, Verb.DUMMY, "PS3.10 7.1", start)
+        tree.log("file meta information", Did.TEXT_REMOVED, Verb.DUMMY, "PS3.10 7.1")
 
 
 def _written(out: Dataset, syntax: UID) -> bytes:

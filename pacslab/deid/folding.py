@@ -44,7 +44,6 @@ def _folded(character: str) -> str:
     for one in unicodedata.normalize("NFKD", character).lower():
         if unicodedata.combining(one):
             continue
-        if "ァ" <= one <= "ヶ":
-            one = chr(ord(one) - 0x60)
-        found += _LETTERS.get(one, one)
+        hiragana = chr(ord(one) - 0x60) if "ァ" <= one <= "ヶ" else one
+        found += _LETTERS.get(hiragana, hiragana)
     return found

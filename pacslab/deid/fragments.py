@@ -13,13 +13,13 @@ from typing import Final
 
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_fragments, generate_frames
 from pydicom.uid import (
-    UID,
     HTJ2K,
     JPEG2000,
+    JPEG2000MC,
+    UID,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
-    JPEG2000MC,
     JPEG2000MCLossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -61,7 +61,8 @@ def cleaned(
     """Encapsulated pixel data (PS3.5 A.4) without anything but pictures; whether that changed it.
 
     ``length`` is that of a native frame in bytes. ``extended`` says that the data set has an
-    Extended Offset Table, so that the basic one stays empty. Raises PixelError for fragments or codestreams that can't be read.
+    Extended Offset Table, so that the basic one stays empty. Raises
+    PixelError for fragments or codestreams that can't be read.
     """
     try:
         whole = _ends_there(value)

@@ -1,4 +1,4 @@
-"""De-identifying a cohort into a new archive: in several processes, resumable, the same each time."""
+"""De-identifying a cohort into a new archive: in several processes, resumable."""
 
 from __future__ import annotations
 
@@ -202,7 +202,8 @@ class _Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()
@@ -215,7 +216,8 @@ class _Process:
         return self._say(paths)
 
     def _say(self, told: Any) -> dict[str, Any]:
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         try:
             self._process.stdin.write(json.dumps(told) + "\n")
             self._process.stdin.flush()
@@ -255,8 +257,9 @@ def _patient(header: dict[str, Any]) -> Patient:
         for value in values:
             if isinstance(value, dict):
                 groups = [value.get(g, "") for g in ("Alphabetic", "Ideographic", "Phonetic")]
-                value = "=".join(groups).rstrip("=")
-            texts.append("" if value is None else str(value))
+                texts.append("=".join(groups).rstrip("="))
+            else:
+                texts.append("" if value is None else str(value))
         return "\\".join(texts).strip()
 
     days = (told(tag) for tag in ("00080020", "00080021", "00080022", "00080023"))

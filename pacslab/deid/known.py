@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from typing import Final
 
-from pydicom.datadict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary
 
 from pacslab.deid import dates
 from pacslab.deid.folding import fold, fold_with_places, spellings
@@ -36,11 +36,12 @@ class Value:
 
 
 # Words of names that say nothing by themselves.
-_PARTICLES: Final = frozenset(
-    "dr prof md phd mr mrs ms miss jr sr ii iii von van de der den del della di da do dos du la le "
-    "el al bin ibn ben bint st mac anonymous anonymized unknown none test patient phantom "
-    "removed".split()
-)
+_PARTICLES: Final = frozenset({
+    "dr", "prof", "md", "phd", "mr", "mrs", "ms", "miss", "jr", "sr", "ii", "iii", "von", "van",
+    "de", "der", "den", "del", "della", "di", "da", "do", "dos", "du", "la", "le", "el", "al",
+    "bin", "ibn", "ben", "bint", "st", "mac", "anonymous", "anonymized", "unknown", "none", "test",
+    "patient", "phantom", "removed",
+})  # fmt: skip
 _MONTHS: Final = (
     ("january", "jan", "januar", "janvier", "enero"),
     ("february", "feb", "februar", "fevrier", "febrero"),
@@ -105,8 +106,10 @@ class Known:
             people = kinds & {Kind.PATIENT, Kind.PERSON}
             kind = Kind.PATIENT if Kind.PATIENT in kinds else min(people or kinds)
             if people:
-                start, end = self._with_initials(folded, start, end)
-            spans.append((places[start], places[end - 1] + 1, kind))
+                first, last = self._with_initials(folded, start, end)
+            else:
+                first, last = start, end
+            spans.append((places[first], places[last - 1] + 1, kind))
         return spans
 
     def in_bytes(self, data: bytes) -> list[tuple[int, int]]:
@@ -259,10 +262,10 @@ class Known:
 
     @cached_property
     def _bytes(self) -> re.Pattern[bytes] | None:
-        needles = {re.escape(n) for n in self._needles() if len(n) >= 4}
+        needles: set[bytes] = {re.escape(n) for n in self._needles() if len(n) >= 4}
         if not needles:
             return None
-        return re.compile(b"|".join(sorted(needles, key=lambda n: (-len(n), n))), re.IGNORECASE)
+        return re.compile(b"|".join(sorted(needles, key=len, reverse=True)), re.IGNORECASE)
 
     def _needles(self) -> Iterator[bytes]:
         for word in self._written:

@@ -91,8 +91,8 @@ def _encapsulated(
         element = element._replace(value=new)
         done.elements.pop(_TOTAL, None)
         if extended:
-            for tag, table in zip((_TABLE, _LENGTHS), fragments.offsets(new), strict=True):
-                done.elements[tag] = raw.made(tag, "OV", table, dataset)
+            for tag, told in zip((_TABLE, _LENGTHS), fragments.offsets(new), strict=True):
+                done.elements[tag] = raw.made(tag, "OV", told, dataset)
     done.elements[0x7FE00010] = element
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pacslab.deid.table import safe_private
 
 
@@ -18,7 +16,7 @@ def safe_vr(tag: int, creators: dict[int, str]) -> str | None:
     ``creators`` are the data set's private creators by tag. A block without a creator, or with
     another one than the list's, is not safe.
     """
-    creator = creators.get(tag & 0xFFFF0000 | (tag >> 8 & 0xFF))
+    creator = creators.get(creator_tag(tag))
     if creator is None:
         return None
     return safe_private().get((creator, tag >> 16, tag & 0xFF))
@@ -33,9 +31,9 @@ def creator_of(value: bytes) -> str | None:
     return text if text in _known() else None
 
 
-def needed(tags: Iterable[int]) -> set[int]:
-    """The tags of the private creators that these private attributes need."""
-    return {tag & 0xFFFF0000 | (tag >> 8 & 0xFF) for tag in tags}
+def creator_tag(tag: int) -> int:
+    """The tag of the private creator that a private attribute needs."""
+    return tag & 0xFFFF0000 | (tag >> 8 & 0xFF)
 
 
 def _known() -> frozenset[str]:

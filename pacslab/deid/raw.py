@@ -55,12 +55,9 @@ def value_of(element: Element, dataset: Dataset) -> bytes:
     return written[12 if not implicit and element.VR in _LONG_LENGTH else 8 :]
 
 
-def changed(element: Element, tag: int, vr: str, value: bytes, like: Dataset) -> RawDataElement:
+def changed(element: Element, vr: str, value: bytes, like: Dataset) -> RawDataElement:
     """An element with another value, encoded as its data set is."""
-    implicit, little = like.original_encoding
-    value += bytes(len(value) % 2) if vr not in STRINGS or vr == "UI" else b" " * (len(value) % 2)
-    return RawDataElement(BaseTag(tag), None if implicit else element.VR or vr, len(value), value,
-                          0, bool(implicit), little is not False, True)  # fmt: skip
+    return made(int(element.tag), element.VR or vr, value, like)
 
 
 def made(tag: int, vr: str, value: bytes, like: Dataset) -> RawDataElement:
@@ -69,6 +66,13 @@ def made(tag: int, vr: str, value: bytes, like: Dataset) -> RawDataElement:
     value += bytes(len(value) % 2) if vr not in STRINGS or vr == "UI" else b" " * (len(value) % 2)
     return RawDataElement(BaseTag(tag), None if implicit else vr, len(value), value, 0,
                           bool(implicit), little is not False, True)  # fmt: skip
+
+
+def encode_as(dataset: Dataset, like: Dataset) -> None:
+    """Have a new data set written as another one is encoded."""
+    implicit, little = like.original_encoding
+    charset = like.original_character_set
+    dataset.set_original_encoding(implicit, little, charset)
 
 
 def number(dataset: Dataset, tag: int) -> int | None:

@@ -47,10 +47,11 @@ _LIKELY: Final = re.compile(
     # Title and name; DR and MS without a stop are modalities and diseases
     rf"|(?<!\w)(?:Dr|Prof|Mr|Mrs|Ms|Miss|Herr|Frau|Mme|Sra?)\.?[ \t]+{_NAME}"
     rf"|(?<!\w)(?:DR|PROF|MR|MRS|MS)\.[ \t]*{_NAME}"
-    rf"|(?<!\w)(?:[Pp]erformed|[Rr]ead|[Dd]ictated|[Ss]igned|[Rr]eported|[Rr]eferred|[Vv]erified|"
+    r"|(?<!\w)(?:[Pp]erformed|[Rr]ead|[Dd]ictated|[Ss]igned|[Rr]eported|[Rr]eferred|[Vv]erified|"
     rf"[Aa]pproved|[Rr]eviewed|[Cc]alled|[Ee]xamined)[ \t]+(?:by|to)[ \t]+{_NAME}"
     # Addresses
-    r"|(?<![\w.])\d{1,5}[a-z]?[ \t]+(?:[A-Z][\w'.-]{0,40}[ \t]+){1,4}(?:Street|St\.|Avenue|Ave|Road|Rd|"
+    r"|(?<![\w.])\d{1,5}[a-z]?[ \t]+(?:[A-Z][\w'.-]{0,40}[ \t]+){1,4}"
+    r"(?:Street|St\.|Avenue|Ave|Road|Rd|"
     r"Boulevard|Blvd|Lane|Ln|Drive|Court|Place|Square|Way|Terrace|Highway|Hwy|Parkway|Circle)\b"
     r"\.?(?:,?[ \t]*(?:Apt|Suite|Unit|Ste)\.?[ \t]*\w{1,8})?(?:,[ \t]*[A-Z][\w .]{1,40})?"
     r"(?:,?[ \t]*[A-Z]{2}[ \t]*\d{5}(?:-\d{4})?)?"
@@ -59,13 +60,14 @@ _LIKELY: Final = re.compile(
     r"|(?<![\w-])(?:P\.?O\.? Box \d{1,8}|[A-Z]{2}[ \t]\d{5}(?:-\d{4})?(?!\d))"
 )
 _PLACES: Final = re.compile(
-    r"(?<![\w'.-])(?:[A-Z][\w'.-]{0,40}[ \t]+){1,4}(?:Hospital|Clinic|Medical Cent(?:er|re)|Klinikum|"
+    r"(?<![\w'.-])(?:[A-Z][\w'.-]{0,40}[ \t]+){1,4}"
+    r"(?:Hospital|Clinic|Medical Cent(?:er|re)|Klinikum|"
     r"University|Infirmary|Healthcare)\b(?:[ \t]of[ \t](?:[A-Z]\w{0,40}[ \t]?){1,3})?"
 )
 _LABELLED: Final = re.compile(
     r"(?<!\w)(?:(?:patient|name|physician|operator|technologist|radiologist|referrer|tech|nurse|"
     r"contact|attn|doctor|surgeon|mother|father|spouse|sonographer)(?:'s)?(?:[ \t]+name)?|c/o)"
-    rf"[ \t]*[:=][ \t]*((?-i:[\w.'’^-]{{1,40}}(?:[ \t,]{{1,2}}[A-Z][\w.'’^-]{{0,40}}){{0,2}}))"
+    r"[ \t]*[:=][ \t]*((?-i:[\w.'’^-]{1,40}(?:[ \t,]{1,2}[A-Z][\w.'’^-]{0,40}){0,2}))"
     r"|(?<!\w)(?:mrn|pid|patient[ \t]id|acc(?:ession)?|case|ssn|nhs|record|reg|chart|visit|order|"
     r"id)[ \t]*(?:no\.?|number|num|nr\.?|id)?[ \t]*[:#=]?[ \t]*((?=[\w/-]{0,20}\d)[\w/-]{3,40})",
     re.IGNORECASE,
@@ -88,7 +90,7 @@ class Habits:
 
 
 class Cleaner:
-    """Cleans the texts of the instances that say the same of their people; remembers what it saw."""
+    """Cleans texts of instances that say the same of their people; remembers what it saw."""
 
     _REMEMBERED: Final = 4096
 
@@ -149,19 +151,17 @@ class Cleaner:
 
 def _replaced(text: str, spans: list[Span]) -> str:
     """The text with the spans replaced; of two that overlap the earlier one, made longer."""
-    merged: list[list[int | str]] = []
+    merged: list[Span] = []
     for start, end, new in spans:
-        if start == end:
-            continue
-        if merged and start < int(merged[-1][1]):
-            if end > int(merged[-1][1]):
-                merged[-1][1:] = [end, MARKER]
-        else:
-            merged.append([start, end, new])
+        if merged and start < merged[-1][1]:
+            if end > merged[-1][1]:
+                merged[-1] = (merged[-1][0], end, MARKER)
+        elif start < end:
+            merged.append((start, end, new))
     if not merged:
         return text
     out, at = [], 0
     for first, last, new in merged:
-        out += [text[at : int(first)], str(new)]
-        at = int(last)
+        out += [text[at:first], new]
+        at = last
     return "".join([*out, text[at:]])

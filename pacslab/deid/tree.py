@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydicom.dataelem import DataElement, RawDataElement
+from dataclasses import dataclass, replace
+
 from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -12,10 +14,9 @@ from pacslab.deid.actions import Action, Category, Did, Rule, Verb
 from pacslab.deid.harvest import items
 from pacslab.deid.keys import Keys
 from pacslab.deid.pictures import PIXELS
-from pacslab.deid.profiles import Option, Profile
+from pacslab.deid.profiles import Option
 from pacslab.deid.rules import TEXT, Rules
 from pacslab.deid.text import Cleaner
-from pacslab.deid.uids import names_a_kind
 from pacslab.deid.values import Person, Values
 
 _CHARACTER_SET, _PATIENT_ID, _BIRTH_DATE = 0x00080005, 0x00100020, 0x00100030
@@ -26,7 +27,15 @@ _NESTED = Rule(Verb.REMOVE, "picture in a sequence", Category.TCIA)
 _SAFE = Rule(Verb.KEEP, "PS3.15 E.3.10", Category.TCIA)
 _PRIVATE = Rule(Verb.REMOVE, "private", Category.TCIA)
 _OVERLAY = Rule(Verb.REMOVE, "E.1-1 Overlay Data")
-_INTO = (Verb.KEEP, Verb.CLEAN, Verb.DUMMY, Verb.INTO, Verb.SHIFT, Verb.UID)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the object the walk is: the path so far, the text encodings, how text is cleaned."""
+
+    path: str
+    encodings: tuple[str, ...]
+    thorough: bool
 
 
 class Tree:
@@ -39,15 +48,13 @@ class Tree:
         cleaner: Cleaner,
         person: Person,
         keys: Keys,
-        profile: Profile,
     ) -> None:
         self._rules = rules
         self._values = values
         self._cleaner = cleaner
         self._person = person
         self._keys = keys
-        self._profile = profile
-        self._safe_private = profile.has(Option.RETAIN_SAFE_PRIVATE)
+        self._safe_private = rules.profile.has(Option.RETAIN_SAFE_PRIVATE)
         self._mime_type = ""
         self.actions: list[Action] = []
         self.kept = 0
@@ -55,57 +62,42 @@ class Tree:
     def cleaned(self, dataset: Dataset) -> Dataset:
         """The object's data set, de-identified, without its pixel data."""
         self._mime_type = raw.text(dataset, 0x00420012)
-        out = self._level(dataset, "", ("iso8859",), thorough=False, top=True)
+        out = self._level(dataset, _Place("", ("iso8859",), thorough=False), top=True)
         subject = self._person.subject
         if not raw.text(out, _PATIENT_ID):
             value = subject.patient_id.encode("ascii")
             out[_PATIENT_ID] = raw.made(_PATIENT_ID, "LO", value, out)
-            self.log("00100020", Did.PATID_CONSISTENT, Verb.DUMMY, "no ID", 0, len(value))
+            self.log("00100020", Did.PATID_CONSISTENT, Verb.DUMMY, "no ID")
         return out
 
-    def log(
-        self,
-        path: str,
-        did: Did,
-        verb: Verb,
-        source: str,
-        before: int = 0,
-        after: int = 0,
-    ) -> None:
+    def log(self, path: str, did: Did, verb: Verb, source: str) -> None:
         """Note something that was done to no attribute in particular."""
-        self.actions.append(Action(path, did, verb, source, Category.DICOM, "", before, after))
+        self.actions.append(Action(path, did, verb, source, Category.DICOM, "", 0, 0))
 
-    def _level(
-        self,
-        dataset: Dataset,
-        path: str,
-        encodings: tuple[str, ...],
-        *,
-        thorough: bool,
-        top: bool = False,
-    ) -> Dataset:
-        encodings = raw.encodings_of(dataset, encodings)
+    def _level(self, dataset: Dataset, place: _Place, *, top: bool = False) -> Dataset:
+        place = replace(place, encodings=raw.encodings_of(dataset, place.encodings))
         kept: dict[int, raw.Element] = {}
         creators = self._creators(dataset) if self._safe_private else {}
         for tag, element in list(dataset.items()):
             number = int(tag)
             group = number >> 16
             if group & 1:
-                self._private(dataset, number, element, creators, kept, path, encodings)
+                kept |= self._private(dataset, element, creators, place)
                 continue
             if group == _PIXEL_GROUP:
                 if not top and number in PIXELS:
-                    self._removed(path, number, raw.value_of(element, dataset), _NESTED)
+                    self._removed(place, number, raw.value_of(element, dataset), _NESTED)
+                continue
+            if 0x6000 <= group <= 0x60FF:
+                self._removed(place, number, raw.value_of(element, dataset), _OVERLAY)
                 continue
             vr = element.VR if element.VR and element.VR != "UN" else raw.vr_of(number, element)
-            if 0x6000 <= group <= 0x60FF:
-                self._removed(path, number, raw.value_of(element, dataset), _OVERLAY)
-                continue
             rule = self._rules.of(number, vr)
+            new: raw.Element | None
             if vr == "SQ":
-                new = self._sequence(dataset, number, rule, path, encodings, thorough)
+                new = self._sequence(dataset, number, rule, place)
             else:
-                new = self._element(dataset, number, element, vr, rule, path, encodings, thorough)
+                new = self._element(dataset, element, vr, rule, place)
             if new is not None:
                 kept[number] = new
         return _dataset(kept, dataset)
@@ -113,65 +105,42 @@ class Tree:
     # --- one element --------------------------------------------------------------------------
 
     def _element(
-        self,
-        dataset: Dataset,
-        tag: int,
-        element: raw.Element,
-        vr: str,
-        rule: Rule,
-        path: str,
-        encodings: tuple[str, ...],
-        thorough: bool,
+        self, dataset: Dataset, element: raw.Element, vr: str, rule: Rule, place: _Place
     ) -> raw.Element | None:
+        tag = int(element.tag)
         value = raw.value_of(element, dataset)
         if rule.verb is Verb.REMOVE:
-            self._removed(path, tag, value, rule)
+            self._removed(place, tag, value, rule)
             return None
         if tag == _CHARACTER_SET:
-            self.kept += 1
-            return raw.changed(
-                element, tag, vr, raw.decoded(value, vr, encodings).encode(), dataset
-            )
-        if tag == _DOCUMENT_LENGTH:
-            value = len(documents.empty(self._mime_type)).to_bytes(4, "little")
-            if dataset.original_encoding[1] is False:
-                value = value[::-1]
-            return raw.changed(element, tag, vr, value, dataset)
-        new, did = self._new_value(tag, vr, value, rule, encodings, thorough)
+            new, did = raw.decoded(value, vr, place.encodings).encode(), Did.TEXT_REMOVED
+        elif tag == _DOCUMENT_LENGTH:
+            order = "big" if dataset.original_encoding[1] is False else "little"
+            length = len(documents.empty(self._mime_type))
+            new, did = length.to_bytes(4, order), Did.TEXT_NOTNULL  # type: ignore[arg-type]
+        else:
+            new, did = self._new_value(tag, vr, value, rule, place)
         if new == value:
             self.kept += 1
-            # Raw ones stay as they are, padding and all
-            return element if isinstance(element, RawDataElement) else raw.changed(
-                element, tag, vr, value, dataset
-            )  # fmt: skip
-        self._log(path, tag, did, rule, value, len(new))
-        return raw.changed(element, tag, vr, new, dataset)
+            if isinstance(element, RawDataElement):  # stays as it is, padding and all
+                return element
+        else:
+            self._log(place, tag, did, rule, value=value, after=len(new))
+        return raw.changed(element, vr, new, dataset)
 
     def _new_value(
-        self,
-        tag: int,
-        vr: str,
-        value: bytes,
-        rule: Rule,
-        encodings: tuple[str, ...],
-        thorough: bool,
+        self, tag: int, vr: str, value: bytes, rule: Rule, place: _Place
     ) -> tuple[bytes, Did]:
         """What becomes of a value, and what that is called."""
         verb = rule.verb
         if not value.strip(b"\0 "):
-            return value if not value.strip(b"\0") else value, Did.TAG_RETAINED
+            return value, Did.TAG_RETAINED
         if verb is Verb.EMPTY:
             return b"", Did.TEXT_REMOVED
         if verb is Verb.DUMMY:
-            return self._dummy(tag, vr, value, encodings)
+            return self._dummy(tag, vr, value, place)
         if vr == "UI":
-            if verb is Verb.KEEP and (
-                names_a_kind(keyword_for_tag(tag)) or self._profile.has(Option.RETAIN_UIDS)
-            ):
-                return _same_or(value, self._values.kinds(value)), Did.UID_CHANGED
-            if verb is Verb.KEEP:
-                return value, Did.UID_CHANGED
-            return _same_or(value, self._values.mapped(value)), Did.UID_CONSISTENT
+            return self._uid(tag, value, verb)
         if verb is Verb.SHIFT and vr in {"DA", "DT", "TM"}:
             days = self._person.subject.shift
             return _same_or(value, self._values.shifted(value, vr, days)), Did.DATE_SHIFTED
@@ -181,57 +150,57 @@ class Tree:
             return _same_or(value, self._values.aged(value)), Did.TEXT_NOTNULL
         if verb is Verb.CLEAN and vr not in raw.STRINGS:
             return b"", Did.TEXT_REMOVED
-        deep = thorough or verb in (Verb.CLEAN, Verb.SHIFT)
-        new = self._values.kept(value, vr, encodings, self._cleaner, thorough=deep)
+        deep = place.thorough or verb in (Verb.CLEAN, Verb.SHIFT)
+        new = self._values.kept(value, vr, place.encodings, self._cleaner, thorough=deep)
         return new, Did.TEXT_REMOVED
 
-    def _dummy(
-        self, tag: int, vr: str, value: bytes, encodings: tuple[str, ...]
-    ) -> tuple[bytes, Did]:
+    def _uid(self, tag: int, value: bytes, verb: Verb) -> tuple[bytes, Did]:
+        if verb is not Verb.KEEP:
+            return _same_or(value, self._values.mapped(value)), Did.UID_CONSISTENT
+        kept = self._values.kinds(value)  # what isn't a UID, in whatever it stands, is replaced
+        return _same_or(value, kept), Did.UID_CHANGED
+
+    def _dummy(self, tag: int, vr: str, value: bytes, place: _Place) -> tuple[bytes, Did]:
         if tag == _DOCUMENT:
             return documents.empty(self._mime_type), Did.TEXT_NOTNULL
         if vr not in raw.STRINGS:
             return bytes(min(len(value), 2)), Did.TEXT_NOTNULL
         if tag == _BIRTH_DATE:
             return self._person.subject.birth_date.encode("ascii"), Did.TEXT_NOTNULL
-        text = raw.decoded(value, vr, encodings).strip()
+        text = raw.decoded(value, vr, place.encodings).strip()
         new = self._values.dummy(keyword_for_tag(tag), vr, text, self._person)
         return new, Did.PATID_CONSISTENT if tag == _PATIENT_ID else Did.TEXT_NOTNULL
 
     # --- sequences ----------------------------------------------------------------------------
 
     def _sequence(
-        self,
-        dataset: Dataset,
-        tag: int,
-        rule: Rule,
-        path: str,
-        encodings: tuple[str, ...],
-        thorough: bool,
+        self, dataset: Dataset, tag: int, rule: Rule, place: _Place
     ) -> DataElement | None:
         element = dataset.get_item(tag)
         inside = items(dataset, tag)
         size = element.length if isinstance(element, RawDataElement) else len(inside)
         if not inside and size not in (0, 0xFFFFFFFF):
-            self._removed(path, tag, b"", _UNREADABLE)
+            self._removed(place, tag, b"", _UNREADABLE)
             return None
+        gone = rule.verb in (Verb.REMOVE, Verb.EMPTY)
+        if gone and (inside or rule.verb is Verb.REMOVE):
+            self._log(place, tag, Did.TEXT_REMOVED, rule, before=len(inside))
         if rule.verb is Verb.REMOVE:
-            self._log(path, tag, Did.TEXT_REMOVED, rule, b"", 0, before=len(inside))
             return None
-        if rule.verb is Verb.EMPTY:
-            if inside:
-                self._log(path, tag, Did.TEXT_REMOVED, rule, b"", 0, before=len(inside))
-            inside = []
-        if rule.verb is Verb.DUMMY and keyword_for_tag(tag).endswith("CodeSequence"):
-            self._log(path, tag, Did.TEXT_NOTNULL, rule, b"", 1, before=len(inside))
+        self.kept += 1
+        if gone:
+            made = []
+        elif rule.verb is Verb.DUMMY and keyword_for_tag(tag).endswith("CodeSequence"):
+            self._log(place, tag, Did.TEXT_NOTNULL, rule, before=len(inside), after=1)
             made = [self._code(item) for item in inside[:1]]
         else:
-            deep = thorough or rule.verb is Verb.CLEAN
+            deep = place.thorough or rule.verb is Verb.CLEAN
             made = [
-                self._level(item, f"{path}{tag:08X}/{i}/", encodings, thorough=deep)
+                self._level(
+                    item, _Place(f"{place.path}{tag:08X}/{i}/", place.encodings, thorough=deep)
+                )
                 for i, item in enumerate(inside)
             ]
-        self.kept += 1
         new = DataElement(tag, "SQ", Sequence(made))
         new.is_undefined_length = bool(getattr(dataset[tag], "is_undefined_length", False))
         return new
@@ -259,57 +228,49 @@ class Tree:
         return found
 
     def _private(
-        self,
-        dataset: Dataset,
-        tag: int,
-        element: raw.Element,
-        creators: dict[int, str],
-        kept: dict[int, raw.Element],
-        path: str,
-        encodings: tuple[str, ...],
-    ) -> None:
+        self, dataset: Dataset, element: raw.Element, creators: dict[int, str], place: _Place
+    ) -> dict[int, raw.Element]:
+        """A private element that is known to be safe, and its creator; else nothing."""
+        tag = int(element.tag)
         if private.is_creator(tag):
             if tag not in creators:
-                self._removed(path, tag, b"", _PRIVATE)
-            return
+                self._removed(place, tag, b"", _PRIVATE)
+            return {}
         vr = private.safe_vr(tag, creators)
-        if vr is None or vr == "SQ" or element.VR == "SQ":
-            self._removed(path, tag, b"", _PRIVATE)
-            return
+        # A safe attribute that isn't what the list says is another one
+        if vr is None or "SQ" in (vr, element.VR) or (element.VR or vr) not in (vr, "UN"):
+            self._removed(place, tag, b"", _PRIVATE)
+            return {}
         value = raw.value_of(element, dataset)
-        declared = element.VR or vr
-        if declared not in (vr, "UN"):  # a safe attribute that isn't what the list says
-            self._removed(path, tag, value, _PRIVATE)
-            return
-        new = self._values.kept(value, vr, encodings, self._cleaner, thorough=True)
+        new = self._values.kept(value, vr, place.encodings, self._cleaner, thorough=True)
         if new != value:
-            self._log(path, tag, Did.TEXT_REMOVED, _SAFE, value, len(new))
-            element = raw.changed(element, tag, vr, new, dataset)
+            self._log(place, tag, Did.TEXT_REMOVED, _SAFE, value=value, after=len(new))
+            element = raw.changed(element, vr, new, dataset)
         self.kept += 1
-        kept[tag] = element
-        creator = tag & 0xFFFF0000 | (tag >> 8 & 0xFF)
-        if creator not in kept:
-            kept[creator] = raw.made(creator, "LO", creators[creator].encode("ascii"), dataset)
+        creator = private.creator_tag(tag)
+        name = creators[creator].encode("ascii")
+        return {creator: raw.made(creator, "LO", name, dataset), tag: element}
 
     # --- the log ------------------------------------------------------------------------------
 
-    def _removed(self, path: str, tag: int, value: bytes, rule: Rule) -> None:
-        self._log(path, tag, Did.TEXT_REMOVED, rule, value, 0)
+    def _removed(self, place: _Place, tag: int, value: bytes, rule: Rule) -> None:
+        self._log(place, tag, Did.TEXT_REMOVED, rule, value=value)
 
     def _log(
         self,
-        path: str,
+        place: _Place,
         tag: int,
         did: Did,
         rule: Rule,
-        value: bytes,
-        after: int,
+        *,
+        value: bytes = b"",
         before: int | None = None,
+        after: int = 0,
     ) -> None:
         told = value.strip(b"\0 ") if len(value) <= 4096 else value
         self.actions.append(
             Action(
-                f"{path}{tag:08X}",
+                f"{place.path}{tag:08X}",
                 did,
                 rule.verb,
                 rule.source,
@@ -329,7 +290,7 @@ def _same_or(value: bytes, new: bytes) -> bytes:
 def _dataset(elements: dict[int, raw.Element], like: Dataset) -> Dataset:
     """A data set that is encoded as another one."""
     made = Dataset({element.tag: element for element in elements.values()})
-    made.set_original_encoding(*like.original_encoding, like.original_character_set)
+    raw.encode_as(made, like)
     made.is_undefined_length_sequence_item = getattr(
         like, "is_undefined_length_sequence_item", False
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 
 from pacslab.deid.keys import Keys
 from pacslab.dicom.uids import is_uid

@@ -54,7 +54,7 @@ class IncomingAssociation(Association):
         self.notes = Notes(self, peer)
         self.serving = False
         self.dul.daemon = True  # a peer that is stuck must not keep the process alive
-        self.dimse = SpoolingProvider(self, service.archive.files.incoming)
+        self.dimse = SpoolingProvider(self, service.archive.spool)
         self.connection = PromptSocket(self, connection, service.network_timeout)
         self.set_socket(self.connection)
         self.acceptor.maximum_length = ae.maximum_pdu_size

@@ -46,6 +46,9 @@ class Settings:
     trusted_proxies: str = _setting(
         "127.0.0.1,::1", "addresses of proxies whose X-Forwarded headers are believed"
     )
+    deidentify: str = _setting(
+        "", "profile by which all that is received is de-identified before anything is written"
+    )
     log_level: str = _setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
