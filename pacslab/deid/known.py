@@ -265,7 +265,8 @@ class Known:
         needles: set[bytes] = {re.escape(n) for n in self._needles() if len(n) >= 4}
         if not needles:
             return None
-        return re.compile(b"|".join(sorted(needles, key=len, reverse=True)), re.IGNORECASE)
+        longest_first = [n for _, n in sorted((len(n), n) for n in needles)][::-1]
+        return re.compile(b"|".join(longest_first), re.IGNORECASE)
 
     def _needles(self) -> Iterator[bytes]:
         for word in self._written:
