@@ -2,12 +2,13 @@
 # make test    set everything up and run the checks and tests
 # make demo    run the first notebook without a browser; out/01_first_steps.html
 # make bench   the benchmarks, side by side with Orthanc where it is installed
+# make soak    the server's memory while studies of 4 GB are stored and retrieved
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: lab test demo bench lint notebooks docs clean
+.PHONY: lab test demo bench soak lint notebooks docs clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.python:
@@ -45,6 +46,9 @@ demo: $(VENV)/.lab
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks --memory
 
 docs: $(VENV)/.lab
 	$(BIN)/python docs/generate.py

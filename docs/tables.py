@@ -8,13 +8,13 @@ from pydicom.uid import UID
 
 from pacslab import errors
 from pacslab.archive.search import fields_of
-from pacslab.dicom import matching
+from pacslab.dicom import matching, names
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacslab.dicom.keywords import Attribute, Level, at, returned_at, returned_if_there
 from pacslab.dicom.rendering import MEDIA_TYPES
 from pacslab.dicom.transcode import LOSSY, NATIVE, TARGETS
 from pacslab.network import contexts, listener, store
-from pacslab.web import delete, qido, stow, wado, wado_uri
+from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
 from pacslab.web.negotiation import COMPRESSED, FORBIDDEN, UNDECODABLE, media_type_of
 
 LEVELS = (Level.STUDY, Level.SERIES, Level.IMAGE)
@@ -111,7 +111,7 @@ def resources() -> str:
     """Every DICOMweb resource, as it is routed."""
 
     def rows() -> Iterator[tuple[str, str, str]]:
-        for module in (qido, wado, stow, delete, wado_uri):
+        for module in (capabilities, qido, wado, stow, delete, wado_uri):
             for route in module.router.routes:
                 methods = ", ".join(sorted(getattr(route, "methods", ())))
                 path = getattr(route, "path", "").replace(":path", "")
@@ -130,7 +130,36 @@ def kinds(attribute: Attribute) -> str:
         found.append("wildcard")
     if vr in matching._RANGE:
         found.append("range")
+    if vr == "PN":
+        found.append("fuzzy")
+    if attribute.multiple and vr in matching._SEVERAL:
+        found.append("multiple values")
     return ", ".join(found)
+
+
+def fuzzy() -> str:
+    """What makes two words of person names alike, with examples that are tried as this is made."""
+    rows = (
+        ("the same after unifying spellings: ae, oe and ue as the vowel alone, y as i, ph as f, th "
+         "as t, hard c, ck and ch as k, and letters such as ø and ł",
+         "müller mueller", "smith smyth"),
+        ("one letter wrong, missing, too many or swapped with its neighbour, in words of "
+         f"{names._LONG} letters or more", "müller mülelr", "meyer maier"),
+        (f"the same sound (Metaphone) and, from {names._LONG} letters on, a Jaro-Winkler "
+         f"similarity of {names.CLOSE} or more, below that one letter more or less",
+         "jon john", "stephen steven"),
+        ("none of these", "jane john", "jones james"),
+    )  # fmt: skip
+
+    def tried() -> Iterator[tuple[str, str]]:
+        for what, *pairs in rows:
+            for pair in pairs:
+                one, other = map(matching.fold, pair.split())
+                if names.alike(one, other) is (what == rows[-1][0]):
+                    raise AssertionError(f"{pair} isn't as the table says")
+            yield what, ", ".join(pair.replace(" ", "/") for pair in pairs)
+
+    return _table("two words are alike when they are | e.g.", tried())
 
 
 def match_keys() -> str:
@@ -159,6 +188,11 @@ def media_types() -> str:
     return f"{_table('media type | transfer syntaxes', rows)}\n\nRendered: {rendered}."
 
 
+def uri_parameters() -> str:
+    """The query parameters of WADO-URI."""
+    return _table("parameter | ", ((f"`{k}`", said) for k, said in wado_uri.PARAMETERS.items()))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "identity": identity,
     "sop-classes": sop_classes,
@@ -166,6 +200,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "statuses": statuses,
     "http-statuses": http_statuses,
     "resources": resources,
+    "fuzzy": fuzzy,
     "match-keys": match_keys,
     "media-types": media_types,
+    "wado-uri": uri_parameters,
 }

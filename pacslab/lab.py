@@ -130,15 +130,17 @@ class Lab:
         limit: int | None = None,
         offset: int = 0,
         columns: Iterable[str] | None = None,
+        fuzzy: bool = False,
         **keys: object,
     ) -> pd.DataFrame:
         """What matches these DICOM attributes; a row a PATIENT, STUDY, SERIES or INSTANCE.
 
         Keys match as in C-FIND and QIDO-RS (PS3.4 C.2.2.2): ``PatientName="DOE*"``,
         ``StudyDate="20200101-20221231"``, lists of UIDs. ``columns`` are the attributes wanted.
+        With ``fuzzy`` person names match that are spelt or sound nearly so (C.2.2.2.1.1).
         Raises QueryError for an attribute or value that can't be meant.
         """
-        query = Query.build(level_of(level), keys, limit=limit, offset=offset)
+        query = Query.build(level_of(level), keys, limit=limit, offset=offset, fuzzy=fuzzy)
         wanted = fields_of(query.level) if columns is None else [attribute_of(c) for c in columns]
         rows = self.archive.search(query, wanted)
         return from_rows(rows, [a.keyword for a in wanted])

@@ -66,6 +66,14 @@ def test_search_gives_frames_with_keywords_as_columns(lab: Lab, folder: Path) ->
         lab.search("STUDY", PatientIDs="x")
 
 
+def test_search_finds_names_that_sound_alike(lab: Lab, folder: Path) -> None:
+    lab.add(folder, progress=False)
+    nearly = "CompresedSamples^CT1"
+    assert len(lab.search("STUDY", PatientName=nearly)) == 0
+    found = lab.search("STUDY", PatientName=nearly, fuzzy=True)
+    assert list(found.PatientName) == ["CompressedSamples^CT1"]
+
+
 def test_sql_sees_what_was_just_added_and_the_frames_of_the_caller(lab: Lab, folder: Path) -> None:
     lab.add(folder, progress=False)
     assert lab.sql("SELECT count(*) AS n FROM instances").n[0] == len(NAMES)

@@ -6,13 +6,15 @@ import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
 
 from sqlalchemy import BindParameter, ColumnElement, Select, bindparam, func, literal_column, select
 
-from pacslab.archive import care, engine, packing, schema, search
+from pacslab.archive import care, comparing, engine, packing, schema, search
 from pacslab.archive.care import Fault, Progress
 from pacslab.archive.files import Files, Quarantined, load, no_room
 from pacslab.archive.inbox import Found, batches
@@ -52,6 +54,28 @@ _MORE_THAN_FEW: Final = {
         _STUDIES.StudyDescription.between(_LOW, _HIGH)
     )
 }
+
+
+_I, _H, _B = schema.instances.c, schema.headers.c, schema.header_bases.c
+_STORED: Final = (
+    _I.StudyInstanceUID,
+    _I.SeriesInstanceUID,
+    _I.SOPInstanceUID,
+    _I.SOPClassUID,
+    _I.TransferSyntaxUID,
+    _I.NumberOfFrames,
+    _I.SHA256,
+    _I.DataSetSize,
+)
+_HEADERS: Final = (
+    select(_I.id, *_STORED, _H.Header, _B.Base)
+    .join(schema.headers, _H.id == _I.id)
+    .join(schema.header_bases, _B.SeriesInstanceUID == _I.SeriesInstanceUID)
+)
+_PAGE: Final = 200  # headers
+_MATCHES: Final = 2000  # of a search
+_PAGE_OF_HEADERS: Final = _HEADERS.where(_I.id.in_(bindparam("ids", expanding=True)))
+_ONE: Final = Prepared(select(*_STORED).where(_I.SOPInstanceUID == bindparam("uid")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +209,24 @@ class Archive:
         """The matching entities, each a dict by DICOM keyword, in a fixed order.
 
         ``fields`` are the attributes wanted; None means all of the level and those above. Columns
-        of several values hold them joined by a backslash.
+        of several values hold them joined by a backslash. Of many matches, some thousands at a
+        time see one state of the index.
         """
-        with self.database.asking() as connection:
-            yield from search.rows(connection, query, fields)
+        fields = None if fields is None else tuple(fields)
+        read, page = 0, query
+        # Who reads slowly must not keep a connection, of which there are few: a page at a time
+        while True:
+            with (
+                self.database.asking() as connection,
+                closing(search.rows(connection, page, fields)) as rows,
+            ):
+                found = list(islice(rows, _MATCHES))
+            yield from found
+            read += len(found)
+            left = _MATCHES if query.limit is None else min(_MATCHES, query.limit - read)
+            if len(found) < _MATCHES or left <= 0:
+                return
+            page = replace(query, offset=query.offset + read, limit=left)
 
     def count(self, query: Query) -> int:
         """How many entities match, whatever the query's limit and offset."""
@@ -214,21 +252,8 @@ class Archive:
 
         Empty when there are none.
         """
-        c = schema.instances.c
         statement = _narrowed(
-            select(
-                c.StudyInstanceUID,
-                c.SeriesInstanceUID,
-                c.SOPInstanceUID,
-                c.SOPClassUID,
-                c.TransferSyntaxUID,
-                c.NumberOfFrames,
-                c.SHA256,
-                c.DataSetSize,
-            ),
-            study_instance_uid,
-            series_instance_uid,
-            sop_instance_uid,
+            select(*_STORED), study_instance_uid, series_instance_uid, sop_instance_uid
         )
         with self.database.reading() as connection:
             for row in connection.execution_options(yield_per=500).execute(statement):
@@ -241,8 +266,14 @@ class Archive:
         series_instance_uid: str | None = None,
     ) -> Stored:
         """One stored instance. Raises NotFoundError."""
-        for found in self.instances(study_instance_uid, series_instance_uid, sop_instance_uid):
-            return found
+        with self.database.asking() as connection:
+            row = _ONE.row(connection, {"uid": sop_instance_uid})
+        if row is not None:
+            found = self._stored(row)
+            if study_instance_uid in (None, found.study_instance_uid) and (
+                series_instance_uid in (None, found.series_instance_uid)
+            ):
+                return found
         raise NotFoundError(f"no instance {sop_instance_uid} in this archive")
 
     def metadata(
@@ -253,32 +284,24 @@ class Archive:
     ) -> Iterator[tuple[Stored, bytes]]:
         """Headers as stored, with the instance each belongs to: DICOM JSON text in UTF-8.
 
-        BulkDataURI are relative to the instance. No file is opened.
+        BulkDataURI are relative to the instance. No file is opened. What is removed while it is
+        read is left out.
         """
-        i, h, b = schema.instances.c, schema.headers.c, schema.header_bases.c
-        statement = _narrowed(
-            select(
-                i.StudyInstanceUID,
-                i.SeriesInstanceUID,
-                i.SOPInstanceUID,
-                i.SOPClassUID,
-                i.TransferSyntaxUID,
-                i.NumberOfFrames,
-                i.SHA256,
-                i.DataSetSize,
-                h.Header,
-                b.Base,
-            )
-            .join(schema.headers, h.id == i.id)
-            .join(schema.header_bases, b.SeriesInstanceUID == i.SeriesInstanceUID),
-            study_instance_uid,
-            series_instance_uid,
-            sop_instance_uid,
-        )
+        uids = (study_instance_uid, series_instance_uid, sop_instance_uid)
+        # Who reads slowly must not keep a connection, of which there are few: a page at a time
         with self.database.reading() as connection:
-            for row in connection.execution_options(yield_per=200).execute(statement):
-                *stored, packed, base = row
-                yield self._stored(stored), packing.unpack(packed, base)
+            ordered = _narrowed(_HEADERS, *uids)
+            rows = connection.execute(ordered.limit(_PAGE)).all()
+            rest: Sequence[int] = ()
+            if len(rows) == _PAGE:
+                keys = _narrowed(select(schema.instances.c.id), *uids).offset(_PAGE)
+                rest = connection.scalars(keys).all()
+        yield from map(self._with_header, rows)
+        for start in range(0, len(rest), _PAGE):
+            page = rest[start : start + _PAGE]
+            with self.database.reading() as connection:
+                found = {row.id: row for row in connection.execute(_PAGE_OF_HEADERS, {"ids": page})}
+            yield from (self._with_header(found[key]) for key in page if key in found)
 
     def first_headers(
         self, level: Level, uids: Sequence[str]
@@ -293,14 +316,7 @@ class Archive:
         statement = (
             select(
                 first.c.uid,
-                i.StudyInstanceUID,
-                i.SeriesInstanceUID,
-                i.SOPInstanceUID,
-                i.SOPClassUID,
-                i.TransferSyntaxUID,
-                i.NumberOfFrames,
-                i.SHA256,
-                i.DataSetSize,
+                *_STORED,
                 h.Header,
                 b.Base,
             )
@@ -310,9 +326,9 @@ class Archive:
             .order_by(first.c.uid)
         )
         with self.database.reading() as connection:
-            for row in connection.execute(statement):
-                uid, *stored, packed, base = row
-                yield uid, self._stored(stored), packing.unpack(packed, base)
+            rows = connection.execute(statement).all()
+        for uid, *stored, packed, base in rows:
+            yield uid, self._stored(stored), packing.unpack(packed, base)
 
     def few(
         self, query: Query, fields: Iterable[Attribute] | None = None
@@ -334,9 +350,13 @@ class Archive:
         if more is None or not low:
             return None
         with self.database.asking() as connection:
-            if more.value(connection, {"low": low, "high": low + search.LAST}) is not None:
+            if more.value(connection, {"low": low, "high": low + comparing.LAST}) is not None:
                 return None
             return list(search.rows(connection, query, fields))
+
+    def _with_header(self, row: Sequence[Any]) -> tuple[Stored, bytes]:
+        _, *stored, packed, base = row
+        return self._stored(stored), packing.unpack(packed, base)
 
     def _stored(self, row: Sequence[Any]) -> Stored:
         study, series, uid, sop_class, syntax, frames, sha256, size = row

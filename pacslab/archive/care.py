@@ -13,7 +13,8 @@ from sqlalchemy import select, text
 from pacslab.archive import schema
 from pacslab.archive.files import load
 from pacslab.archive.index import Writer
-from pacslab.dicom.instance import Instance, data_set_offset, read, sha256_from
+from pacslab.dicom import buffers
+from pacslab.dicom.instance import Instance, data_set_offset, read
 from pacslab.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def check(archive: Archive, progress: Progress | None) -> Iterator[Fault]:
             yield _fault("unindexed", path)
             continue
         data = load(path)
-        if sha256_from(data, data_set_offset(data)) != sha256:
+        if buffers.sha256(data, data_set_offset(data)) != sha256:
             yield _fault("altered", path)
     for path in known:
         yield _fault("missing", path)

@@ -131,7 +131,7 @@ def bring_over(old: Path, new: Database) -> None:
                 rows = reader.execute(select(*(table.c[name] for name in sorted(columns))))
                 for part in rows.mappings().partitions(1000):
                     connection.execute(insert(table), [dict(row) for row in part])
-    except DatabaseError:
+    except (DatabaseError, DamagedError):  # the latter is what writing() makes of the former
         log.warning("%s: its logs and cohorts can't be read, so they stay there", old)
     finally:
         source.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import mmap
 import os
@@ -11,15 +10,16 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
+from pacslab.dicom import buffers
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.errors import OutOfResourcesError, PacslabError
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 _MAP_FROM: Final = 1 << 20  # bytes from which a file is mapped instead of read
-_PIECE: Final = 4 << 20  # bytes written at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Files:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files = root / "files"
+        self._files = str(self.files)  # a path is asked for each instance of each answer
         self.incoming = root / "incoming"
         self.quarantine = root / "quarantine"
         for directory in (self.files, self.incoming, self.quarantine):
@@ -46,15 +47,15 @@ class Files:
 
     def path(self, study: str, series: str, instance: str) -> Path:
         """Where an instance lies; the UIDs have been checked to be UIDs."""
-        return self.files / study / series / f"{instance}.dcm"
+        return Path(f"{self._files}/{study}/{series}/{instance}.dcm")
 
     def stage(self, instance: Instance) -> Path:
         """Write the instance's file under a temporary name, synced to disk.
 
         Raises OutOfResourcesError when the disk is full or not writable.
         """
-        with memoryview(instance.data) as view:
-            return self._write_new((instance.prefix, view[instance.offset :]))
+        body = buffers.pieces(instance.data, instance.offset)
+        return self._write_new(chain((instance.prefix,), body))
 
     def place(self, staged: Path, target: Path) -> set[Path]:
         """Give a staged file its final name; the directories that must be synced for it."""
@@ -86,11 +87,14 @@ class Files:
         The same bytes are kept once, however often they come. ``name`` is the file's, where the
         bytes' hash must not be.
         """
+<<<<<<< HEAD
         name = name or f"{hashlib.sha256(data).hexdigest()[:32]}-refused.dcm"
         kept = self.quarantine / name
+=======
+        kept = self.quarantine / f"{buffers.sha256(data)[:32]}-refused.dcm"
+>>>>>>> d180a916ea17e5b4f824ccd5e23586a9a258f9bc
         try:
-            with memoryview(data) as view:
-                self._write_new((view,)).rename(kept)
+            self._write_new(buffers.pieces(data)).rename(kept)
             self._explain(kept, reason, code, source)
         except (OutOfResourcesError, OSError):
             return None
@@ -171,6 +175,8 @@ def no_room(error: OSError, where: Path) -> PacslabError:
 
 
 def _write_all(descriptor: int, part: bytes | memoryview) -> None:
-    view = memoryview(part)
-    while view:
-        view = view[os.write(descriptor, view[:_PIECE]) :]
+    written = 0
+    with memoryview(part) as view:
+        while written < len(view):
+            with view[written:] as rest:
+                written += os.write(descriptor, rest)

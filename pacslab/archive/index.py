@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
 
-from pacslab.archive import packing, schema, statements
+from pacslab.archive import names, packing, schema, statements
 from pacslab.archive.parents import Memory, Parents
 from pacslab.dicom.instance import Instance
 from pacslab.dicom.keywords import Level, at
@@ -93,6 +93,7 @@ class Writer:
         """
         found = known(self._connection, sop_instance_uids)
         self._memory.clear()
+        named = names.of_studies(self._connection, {k.study_instance_uid for k in found.values()})
         for table in (schema.headers, schema.instances):
             self._delete(table, table.c.id, [k.id for k in found.values()])
         gone = [("instances", uid) for uid in found]
@@ -109,6 +110,7 @@ class Writer:
             else:
                 self._delete(schema.studies, schema.studies.c.StudyInstanceUID, [study])
                 gone.append(("studies", study))
+        names.forget(self._connection, named)
         if gone:
             self._connection.execute(
                 insert(schema.removals),
@@ -117,7 +119,13 @@ class Writer:
 
     def clear(self) -> None:
         """Empty every table that the files can fill again."""
-        for table in (schema.headers, schema.header_bases, schema.differences):
+        for table in (
+            schema.headers,
+            schema.header_bases,
+            schema.differences,
+            schema.name_words,
+            schema.word_keys,
+        ):
             self._connection.execute(delete(table))
         for name, key in (
             ("instances", "SOPInstanceUID"),

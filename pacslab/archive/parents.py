@@ -10,10 +10,10 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Table, select, update
 
-from pacslab.archive import packing, schema, statements
+from pacslab.archive import names, packing, schema, statements
 from pacslab.dicom.instance import Value, index_row
 from pacslab.dicom.keywords import Attribute, Level, at
-from pacslab.dicom.matching import fold
+from pacslab.dicom.matching import fold_all
 from pacslab.errors import MismatchError
 
 _KEYS: Final = {
@@ -173,12 +173,14 @@ class Parents:
             new = {key: uid, **extra, **_with_folded(mine, attributes), count: 0}
             new["Changed"] = self._revision
             statements.INSERT[table.name].run(self._connection, new)
+            names.add(self._connection, table.name, new)
             self._rows[table.name, uid] = new
             return []
         fill = {k: v for k, v in mine.items() if v is not None and row[k] is None}
         if fill:
             changes = _with_folded(fill, attributes)
             self._connection.execute(update(table).where(table.c[key] == uid).values(changes))
+            names.add(self._connection, table.name, changes)
             row.update(changes)
         return [
             {
@@ -201,5 +203,7 @@ def _with_folded(values: Mapping[str, Value], attributes: Iterable[Attribute]) -
     for attribute in attributes:
         if attribute.vr == "PN" and attribute.keyword in values:
             name = values[attribute.keyword]
-            result[attribute.keyword + schema.FOLDED] = None if name is None else fold(str(name))
+            result[attribute.keyword + schema.FOLDED] = (
+                None if name is None else fold_all(str(name))
+            )
     return result

@@ -24,7 +24,7 @@ from sqlalchemy.types import TypeEngine
 
 from pacslab.dicom.keywords import Attribute, Level, at
 
-VERSION: Final = 2
+VERSION: Final = 3
 """The schema's version, kept in the index; a newer one than this is refused."""
 
 FOLDED: Final = "Folded"
@@ -62,7 +62,7 @@ def _attributes(level: Level) -> Iterator[Column[object]]:
             yield Column(
                 attribute.keyword + FOLDED,
                 Text,
-                index=attribute.keyword == "PatientName",
+                index=True,
                 comment=f"{attribute.description} as it is compared: no case, no accents",
             )
 
@@ -151,6 +151,26 @@ differences = Table(
     Column("Value", Text, nullable=False, comment="What this instance says"),
     Column("IndexedValue", Text, nullable=False, comment="What the study's or series' row says"),
     comment="Attributes of a study or series in which one of its instances differs from its row.",
+)
+
+name_words = Table(
+    "name_words",
+    metadata,
+    Column("Name", Text, primary_key=True, comment="A person name as a ...Folded column has it"),
+    Column("Part", Integer, primary_key=True, comment="Which of its component groups, or values"),
+    Column("Place", Integer, primary_key=True, comment="Which word of that"),
+    Column("Word", Text, nullable=False, index=True, comment="The word, folded"),
+    comment="The words of every person name, for fuzzy matching.",
+    sqlite_with_rowid=False,
+)
+
+word_keys = Table(
+    "word_keys",
+    metadata,
+    Column("Key", Text, primary_key=True, comment="= as spelt, ~ as it sounds, - a letter less"),
+    Column("Word", Text, primary_key=True, index=True, comment="The word, in name_words"),
+    comment="What the words of names are found by: words that are alike have a key in common.",
+    sqlite_with_rowid=False,
 )
 
 removals = Table(

@@ -6,32 +6,32 @@ their values only have the same text, so that it is kept; :func:`_bound` says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import lru_cache, reduce
+from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import (
-    BindParameter,
     ColumnElement,
     Connection,
     FromClause,
     Select,
-    and_,
     bindparam,
     exists,
     false,
     func,
     literal_column,
-    or_,
     select,
 )
 
 from pacslab.archive import schema
+from pacslab.archive.comparing import BACKSLASH, Parameters, bound, compared, parameters
+from pacslab.archive.names import words_like
 from pacslab.archive.statements import Prepared
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level
-from pacslab.dicom.matching import Kind, Match, Query
+from pacslab.dicom.matching import Match, Query
+from pacslab.dicom.names import Words
 
 _STUDIES, _SERIES, _INSTANCES = schema.studies, schema.series, schema.instances
 _TABLES: Final = {
@@ -51,12 +51,6 @@ _PATIENT_COUNTS: Final = {
     "NumberOfPatientRelatedInstances": func.sum(_STUDIES.c.NumberOfStudyRelatedInstances),
 }
 _OF_STUDY: Final = "StudyInstanceUID"
-_BACKSLASH: Final[ColumnElement[str]] = literal_column("'\\'")
-LAST: Final = "\U0010ffff"
-"""Sorts behind every other character."""
-
-_Parameters = Sequence[BindParameter[Any]]
-_GROUPS: Final = 4  # parameters of a person name: the whole, and each place of a component group
 _KEY_COLUMNS: Final = {
     Level.STUDY: _STUDIES.c.StudyInstanceUID,
     Level.SERIES: _SERIES.c.SeriesInstanceUID,
@@ -66,7 +60,7 @@ _KEY_COLUMNS: Final = {
 
 def rows(
     connection: Connection, query: Query, fields: Iterable[Attribute] | None = None
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """The matching entities in a fixed order, each a dict by keyword; None where there is nothing.
 
     ``fields`` are the attributes wanted, of the query's level and those above it; None means all.
@@ -75,14 +69,14 @@ def rows(
     """
     wanted = fields_of(query.level) if fields is None else fields
     prepared = _prepared(_shape(query), tuple(wanted))
-    with closing(prepared.mappings(connection, _values(query))) as found:
+    with closing(prepared.mappings(connection, _values(connection, query))) as found:
         yield from found
 
 
 def count(connection: Connection, query: Query) -> int:
     """How many entities match, whatever the query's limit and offset."""
     prepared = _prepared(_shape(replace(query, limit=None, offset=0)), None)
-    return int(prepared.value(connection, _values(query)) or 0)
+    return int(prepared.value(connection, _values(connection, query)) or 0)
 
 
 def fields_of(level: Level) -> list[Attribute]:
@@ -98,17 +92,24 @@ def fields_of(level: Level) -> list[Attribute]:
 def _shape(query: Query) -> Query:
     """The query without its values: those that have the same one are the same statement."""
     paged = query.limit is not None or query.offset
-    blank = tuple(Match(m.attribute, m.kind, ("0",) * len(m.values)) for m in query.matches)
+    blank = tuple(
+        Match(m.attribute, m.kind, ("0",) * len(m.values), _blank(m.words)) for m in query.matches
+    )
     return Query(query.level, blank, -1 if paged else None)
 
 
-def _values(query: Query) -> dict[str, Any]:
+def _blank(words: tuple[tuple[Words, ...], ...]) -> tuple[tuple[Words, ...], ...]:
+    return tuple(tuple(("0",) * len(group) for group in value) for value in words)
+
+
+def _values(connection: Connection, query: Query) -> dict[str, Any]:
     """What the statement of a query's shape is run with."""
     values: dict[str, Any] = {"limit": -1 if query.limit is None else query.limit}
     values["offset"] = query.offset
     for number, match in enumerate(query.matches):
-        for place, value in enumerate(_bound(match)):
-            values[f"key{number}_{place}"] = value
+        for place, value in enumerate(bound(match)):
+            name = f"key{number}_{place}"
+            values[name] = words_like(connection, str(value)) if match.words else value
     return values
 
 
@@ -126,7 +127,7 @@ def _prepared(shape: Query, wanted: tuple[Attribute, ...] | None) -> Prepared:
 
 def _entities(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
     level = query.level
-    conditions = [_condition(m, level, _parameters(m, i)) for i, m in enumerate(query.matches)]
+    conditions = [_condition(m, level, parameters(m, i)) for i, m in enumerate(query.matches)]
     above = frozenset(
         m.attribute.level
         for m in query.matches
@@ -166,7 +167,7 @@ def _patients(query: Query, wanted: Sequence[Attribute]) -> Select[Any]:
                 columns[keyword] = func.min(_STUDIES.c[keyword])
     # Every study of a patient counts, so that matching must not narrow the group itself.
     matching = select(_STUDIES.c.StudyInstanceUID).where(
-        *(_condition(m, Level.STUDY, _parameters(m, i)) for i, m in enumerate(query.matches))
+        *(_condition(m, Level.STUDY, parameters(m, i)) for i, m in enumerate(query.matches))
     )
     statement = select(*(c.label(name) for name, c in columns.items())).group_by(*_PATIENT_GROUP)
     if query.matches:
@@ -218,10 +219,10 @@ def _collected(column: ColumnElement[Any], source: Any, level: Level) -> ColumnE
         .correlate(_TABLES[level])
         .subquery()
     )
-    return select(func.group_concat(distinct.c.v, _BACKSLASH)).scalar_subquery()
+    return select(func.group_concat(distinct.c.v, BACKSLASH)).scalar_subquery()
 
 
-def _condition(match: Match, level: Level, values: _Parameters) -> ColumnElement[bool]:
+def _condition(match: Match, level: Level, values: Parameters) -> ColumnElement[bool]:
     attribute = match.attribute
     if attribute.level is Level.PATIENT and attribute.computed:
         return false()  # counts of a patient can't be matched at all (PS3.4 C.3.4)
@@ -231,16 +232,16 @@ def _condition(match: Match, level: Level, values: _Parameters) -> ColumnElement
     if attribute.level.depth > level.depth:
         return _below(match, level, values)
     if attribute.keyword == _OF_STUDY and level is Level.IMAGE:
-        of_study = _compare(match, _SERIES.c.StudyInstanceUID, values)
+        of_study = compared(match, _SERIES.c.StudyInstanceUID, values)
         return _INSTANCES.c.SeriesInstanceUID.in_(
             select(_SERIES.c.SeriesInstanceUID).where(of_study)
         )  # an index leads from a study to its series and on to their instances
     if attribute.keyword == _OF_STUDY and level is Level.SERIES:
-        return _compare(match, _SERIES.c.StudyInstanceUID, values)
-    return _compare(match, _output(attribute, level), values)
+        return compared(match, _SERIES.c.StudyInstanceUID, values)
+    return compared(match, _output(attribute, level), values)
 
 
-def _below(match: Match, level: Level, values: _Parameters) -> ColumnElement[bool]:
+def _below(match: Match, level: Level, values: Parameters) -> ColumnElement[bool]:
     """An attribute of a lower level: some entity there has the value."""
     source = _TABLES[match.attribute.level].alias()
     key = (
@@ -251,6 +252,9 @@ def _below(match: Match, level: Level, values: _Parameters) -> ColumnElement[boo
     name = match.attribute.keyword
     name = "TransferSyntaxUID" if name == "AvailableTransferSyntaxUID" else name
     outer = _TABLES[level].c[key]
+    if match.words:  # words lead to the few rows that have them
+        having = compared(match, source.c[name], values)
+        return outer.in_(select(source.c[key]).where(having))
     here = source.c[key] == outer
     if key == _OF_STUDY and "SOPInstanceUID" in source.c:
         of_study = _SERIES.alias()
@@ -259,91 +263,4 @@ def _below(match: Match, level: Level, values: _Parameters) -> ColumnElement[boo
             .where(of_study.c.StudyInstanceUID == outer)
             .correlate(_TABLES[level])
         )
-    return exists().where(here, _compare(match, source.c[name], values)).correlate(_TABLES[level])
-
-
-def _bound(match: Match) -> Sequence[str | int | float | None]:
-    """What a match puts into the statement, as :func:`_compare` takes it."""
-    attribute, kind, values = match.attribute, match.kind, match.values
-    if attribute.vr == "PN":
-        return [bound for value in values for bound in _names(kind, value)]
-    if kind is Kind.RANGE:
-        return _bounds(attribute, *values)
-    if attribute.python_type is not str:
-        return [attribute.python_type(v) for v in values]
-    if _several(attribute):
-        patterns = map(_glob if kind is Kind.WILDCARD else _glob_literal, values)
-        return [f"*\\{pattern}\\*" for pattern in patterns]
-    if kind is Kind.WILDCARD:
-        return [_glob(values[0])]
-    if attribute.vr in {"TM", "DT"}:
-        return [v.rstrip("0.") for v in values]
-    return values
-
-
-def _compare(match: Match, column: ColumnElement[Any], values: _Parameters) -> ColumnElement[bool]:
-    """The condition on a column, with a parameter for each value of :func:`_bound`."""
-    attribute = match.attribute
-    if match.kind is Kind.EMPTY:
-        return column.is_(None)
-    if attribute.vr == "PN":
-        folded = column.table.c[attribute.keyword + schema.FOLDED]
-        exact = match.kind is not Kind.WILDCARD
-        return or_(*(
-            folded == value if exact and i % _GROUPS == 0 else folded.op("GLOB")(value)
-            for i, value in enumerate(values)
-        ))  # fmt: skip
-    if match.kind is Kind.RANGE:
-        low, high = values
-        return and_(column >= low, column <= high)
-    if attribute.python_type is not str:
-        return column.in_(values)
-    if _several(attribute):
-        bounded = _BACKSLASH.concat(column).concat(_BACKSLASH)
-        return or_(*(bounded.op("GLOB")(value) for value in values))
-    if match.kind is Kind.WILDCARD:
-        return column.op("GLOB")(values[0])
-    if attribute.vr in {"TM", "DT"}:
-        return func.rtrim(column, literal_column("'0.'")).in_(values)
-    return column.in_(values)
-
-
-def _parameters(match: Match, number: int) -> _Parameters:
-    bound = enumerate(_bound(match))
-    return [bindparam(f"key{number}_{place}", value) for place, value in bound]
-
-
-def _several(attribute: Attribute) -> bool:
-    return attribute.multiple and not attribute.computed
-
-
-def _names(kind: Kind, value: str) -> list[str | None]:
-    """Person names match by the whole or by one of their component groups (PS3.4 C.2.2.2.1).
-
-    What is asked with its groups matches by the whole only: NULL is equal to nothing.
-    """
-    pattern = _glob(value) if kind is Kind.WILDCARD else _glob_literal(value)
-    whole = pattern if kind is Kind.WILDCARD else value
-    if "=" in value:
-        return [whole, None, None, None]
-    return [whole, pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
-
-
-def _bounds(attribute: Attribute, low: str, high: str) -> tuple[str, str]:
-    """Text that sorts as time does: a bound given to the minute includes that minute.
-
-    Bounds lose their trailing zeros, since 1030 and 103000 are the same time. What isn't given
-    is what all others lie behind, or before.
-    """
-    if attribute.vr == "DA":
-        return low, high or LAST
-    return low and (low.rstrip("0.") or "0"), high + "~" if high else LAST
-
-
-def _glob(pattern: str) -> str:
-    """A DICOM pattern for SQLite's GLOB, which knows ``*`` and ``?`` too, and sets in brackets."""
-    return pattern.replace("[", "[[]")
-
-
-def _glob_literal(text: str) -> str:
-    return reduce(lambda t, c: t.replace(c, f"[{c}]"), "*?", text.replace("[", "[[]"))
+    return exists().where(here, compared(match, source.c[name], values)).correlate(_TABLES[level])

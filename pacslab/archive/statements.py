@@ -108,7 +108,15 @@ BASE: Final = Prepared(
 )
 INSERT: Final = {
     name: _inserting(schema.metadata.tables[name])
-    for name in ("studies", "series", "instances", "headers", "header_bases", "differences")
+    for name in (
+        "studies",
+        "series",
+        "instances",
+        "headers",
+        "header_bases",
+        "differences",
+        "name_words",
+    )
 }
 PARENT: Final = {
     "studies": _row_of(schema.studies, "StudyInstanceUID"),

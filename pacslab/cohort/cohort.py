@@ -17,7 +17,8 @@ from pacslab.cohort import comparison, manifest, splits
 from pacslab.cohort.mirror import Mirror
 from pacslab.cohort.selection import key_and_uids
 from pacslab.cohort.sql import query
-from pacslab.dicom.instance import data_set_offset, sha256_from
+from pacslab.dicom import buffers
+from pacslab.dicom.instance import data_set_offset
 from pacslab.errors import UsageError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}")
@@ -156,7 +157,7 @@ class Cohort:
             path = self._archive.files.path(*where)
             if path.exists():
                 data = load(path)
-                if sha256_from(data, data_set_offset(data)) != part.instances[uid]:
+                if buffers.sha256(data, data_set_offset(data)) != part.instances[uid]:
                     found.append(comparison.Change(*where, "altered"))
         return found
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import mmap
 import re
 import struct
 import warnings
@@ -16,12 +14,13 @@ from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from pacslab.dicom import buffers
 from pacslab.dicom import header as headers
 from pacslab.dicom.keywords import STORED, Attribute
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import InvalidUIDError, MismatchError, NotDicomError
 
-Buffer: TypeAlias = bytes | mmap.mmap
+Buffer: TypeAlias = buffers.Buffer
 Value: TypeAlias = str | int | float | None
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.237684309519527464137012309219117246461"
@@ -30,7 +29,6 @@ IMPLEMENTATION_VERSION_NAME: Final = "PACSLAB"
 _PREAMBLE: Final = 132  # 128 bytes of anything, then DICM (PS3.10 7.1)
 _LONG_VR: Final = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN",
                              b"UR", b"UT", b"UV"})  # fmt: skip
-_PIECE: Final = 16 << 20
 _DICOMDIR: Final = "1.2.840.10008.1.3.10"
 
 
@@ -79,7 +77,7 @@ def read(data: Buffer, *, announced: tuple[str, str] | None = None) -> Instance:
         )
     start = data_set_offset(data)
     prefix = b"" if start > _PREAMBLE else file_prefix(sop_class, uid, syntax)
-    digest = sha256_from(data, start)
+    digest = buffers.sha256(data, start)
     return Instance(
         study_instance_uid=study,
         series_instance_uid=series,
@@ -143,18 +141,6 @@ def file_prefix(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: 
     )
     length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(elements))
     return bytes(128) + b"DICM" + length + elements
-
-
-def sha256_from(data: Buffer, start: int) -> str:
-    """SHA-256 of the bytes from ``start`` on; a mapped file is let go of as it is read."""
-    digest = hashlib.sha256()
-    with memoryview(data) as view:
-        for at in range(start, len(view), _PIECE):
-            digest.update(view[at : at + _PIECE])
-            if isinstance(data, mmap.mmap) and hasattr(data, "madvise"):
-                page = at // mmap.PAGESIZE * mmap.PAGESIZE
-                data.madvise(mmap.MADV_DONTNEED, page, min(_PIECE, len(data) - page))
-    return digest.hexdigest()
 
 
 def data_set_offset(data: Buffer) -> int:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
+from pacslab.dicom import names
 from pacslab.dicom.keywords import ATTRIBUTES, BY_PATH, BY_TAG, Attribute, Level
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import QueryError
@@ -31,6 +32,8 @@ _FORMS: Final = {
     "DT": (_DATETIME, "YYYYMMDDHHMMSS or a beginning of it"),
 }
 _LEVEL_NAMES: Final = {"INSTANCE": Level.IMAGE}
+_SEVERAL: Final = frozenset({"AE", "AS", "AT", "CS", "LO", "PN", "SH", "UC"})
+_VOICING: Final = "\u3099\u309a"  # marks of kana, which make another letter of it
 
 
 class Kind(StrEnum):
@@ -49,19 +52,24 @@ class Match:
 
     SINGLE has one value, LIST several; WILDCARD one pattern with ``*`` and ``?``; RANGE exactly
     two, lower and upper bound, either of them possibly empty; EMPTY none. Person names are folded.
+
+    ``words`` are those of a person name that is matched fuzzily instead: for each value and each of
+    its component groups the words of :func:`pacslab.dicom.names.asked`. Any value has to match,
+    with every group.
     """
 
     attribute: Attribute
     kind: Kind
     values: tuple[str, ...] = ()
+    words: tuple[tuple[names.Words, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """A question to the index: which entities of ``level`` fulfil every one of ``matches``.
 
-    ``limit`` and ``offset`` count entities of the level. ``fuzzy`` asks for matching of person
-    names beyond the literal (PS3.18 10.6.1.2), where whoever answers can.
+    ``limit`` and ``offset`` count entities of the level. ``fuzzy`` says that person names are
+    matched beyond the literal (PS3.4 C.2.2.2.1.1); the matches have their words then.
     """
 
     level: Level
@@ -79,20 +87,36 @@ class Query:
         limit: int | None = None,
         offset: int = 0,
         fuzzy: bool = False,
+        empty_value_matching: bool = True,
+        multiple_value_matching: bool = False,
     ) -> Query:
         """Check and normalise keys by keyword (``PatientID``) or tag (``00100020``).
 
         Values are text as a DICOM identifier or a URL has it, numbers, or lists. Universal
-        matching (PS3.4 C.2.2.2.3: empty, or ``*`` alone) leaves a key out. Raises QueryError for
-        a level, key or value that can't be meant, with what could be.
+        matching (PS3.4 C.2.2.2.3: empty, or ``*`` alone) leaves a key out.
+
+        Three kinds of matching are agreed upon in DIMSE and DICOMweb: ``fuzzy``;
+        ``empty_value_matching`` (C.2.2.2.7), without which ``""`` is a text as any other; and
+        ``multiple_value_matching`` (C.2.2.2.8), with which an attribute of several values has to
+        have every one of those asked for, without which any.
+
+        Raises QueryError for a level, key or value that can't be meant, with what could be.
         """
         pairs = keys.items() if isinstance(keys, Mapping) else keys
-        matches = (_match(attribute_of(key), value) for key, value in pairs)
+        matches = [
+            match
+            for key, value in pairs
+            for match in _matches(
+                attribute_of(key), value, empty_value_matching, multiple_value_matching
+            )
+        ]
+        if fuzzy:
+            matches = [_fuzzy(match) for match in matches]
         if limit is not None and limit < 0:
             raise QueryError(f"limit is {limit}: give 0 or more")
         if offset < 0:
             raise QueryError(f"offset is {offset}: give 0 or more")
-        return cls(level_of(level), tuple(m for m in matches if m), limit, offset, fuzzy)
+        return cls(level_of(level), tuple(matches), limit, offset, fuzzy)
 
 
 def level_of(name: Level | str) -> Level:
@@ -124,7 +148,7 @@ def attribute_of(key: str) -> Attribute:
             return BY_TAG[tag]
         name = keyword_for_tag(tag) or key
         raise QueryError(f"{name} isn't indexed: ask for it in SQL, or as a field to be returned")
-    if tag_for_keyword(key) is not None:
+    if key and tag_for_keyword(key) is not None:
         raise QueryError(f"{key} isn't indexed: ask for it in SQL, or as a field to be returned")
     near = difflib.get_close_matches(key, ATTRIBUTES, 1, 0.75)
     hint = f": did you mean {near[0]}?" if near else ": use the keyword or tag of an attribute"
@@ -159,33 +183,53 @@ def _nested(key: str) -> Attribute:
     return found
 
 
+def fold_all(text: str) -> str:
+    """Person names that stand behind each other, joined by backslashes, each folded."""
+    return "\\".join(map(fold, text.split("\\")))
+
+
 def fold(text: str) -> str:
     """A person name as it is compared: without case, accents and empty ends (PS3.4 C.2.2.2.1.1).
 
     Component groups stay apart by ``=``; ``*`` and ``?`` are kept.
     """
     decomposed = unicodedata.normalize("NFKD", text)
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+    kept = (c for c in decomposed if c in _VOICING or not unicodedata.combining(c))
+    plain = "".join(kept).casefold()
     groups = (re.sub(r"\s+", " ", g) for g in plain.split("="))
     groups = ("^".join(c.strip() for c in g.split("^")).rstrip("^") for g in groups)
     return unicodedata.normalize("NFC", "=".join(groups).rstrip("="))
 
 
-def _match(attribute: Attribute, value: object) -> Match | None:
+def _matches(attribute: Attribute, value: object, empty: bool, multiple: bool) -> Iterator[Match]:
+    """What a key asks for: mostly one thing, nothing if it is universal."""
     vr = attribute.vr
     values = _values(vr, value)
     if not values or values == ["*"]:
-        return None
-    if values == ['""']:
-        return Match(attribute, Kind.EMPTY)
-    if len(values) > 1:
-        return Match(attribute, Kind.LIST, tuple(_checked(attribute, v) for v in values))
-    text = values[0]
+        return
+    if values == ['""'] and empty:
+        yield Match(attribute, Kind.EMPTY)
+    elif len(values) == 1 or (multiple and attribute.multiple and vr in _SEVERAL):
+        yield from (_match(attribute, text) for text in values if text != "*")
+    else:
+        yield Match(attribute, Kind.LIST, tuple(_checked(attribute, v) for v in values))
+
+
+def _match(attribute: Attribute, text: str) -> Match:
+    vr = attribute.vr
     if vr in _RANGE and "-" in text:
         return Match(attribute, Kind.RANGE, _bounds(attribute, text))
     if vr in _WILD and re.search(r"[*?]", text):
         return Match(attribute, Kind.WILDCARD, (fold(text) if vr == "PN" else text,))
     return Match(attribute, Kind.SINGLE, (_checked(attribute, text),))
+
+
+def _fuzzy(match: Match) -> Match:
+    """The same with words, if it is about a person whose name has words to go by."""
+    if match.attribute.vr != "PN" or match.kind is Kind.EMPTY:
+        return match
+    words = tuple(names.asked(value) for value in match.values)
+    return replace(match, words=words) if all(words) else match
 
 
 def _values(vr: str, value: object) -> list[str]:
@@ -207,7 +251,8 @@ def _checked(attribute: Attribute, text: str) -> str:
     if vr == "UI" and not is_uid(text):
         raise QueryError(f"{attribute.keyword}: {text!r} isn't a UID")
     if vr in _FORMS and not _FORMS[vr][0].fullmatch(text):
-        raise QueryError(f"{attribute.keyword}: {text!r} isn't {_FORMS[vr][1]}")
+        hint = ", and emptyvaluematching wasn't asked for" if text == '""' else ""
+        raise QueryError(f"{attribute.keyword}: {text!r} isn't {_FORMS[vr][1]}{hint}")
     if attribute.python_type is not str:
         try:
             attribute.python_type(text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset
 
 from pacslab.dicom.part10 import Array
 from pacslab.errors import PixelError
@@ -42,7 +42,7 @@ class Palette:
         return self.table[np.clip(place, 0, len(self.table) - 1)]
 
     @classmethod
-    def read(cls, header: FileDataset, order: str) -> Palette:
+    def read(cls, header: Dataset, order: str) -> Palette:
         channels, first = [], 0
         for colour in ("Red", "Green", "Blue"):
             try:

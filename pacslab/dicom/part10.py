@@ -7,15 +7,16 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import (
@@ -26,13 +27,12 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from pacslab.dicom.outline import PIXELS, Outline, outline
 from pacslab.errors import PixelError
 
 Source = bytes | bytearray | memoryview | mmap.mmap | os.PathLike[str]
 Array = NDArray[Any]
 
-_KEYWORDS = {0x7FE00008: "FloatPixelData", 0x7FE00009: "DoubleFloatPixelData",
-             0x7FE00010: "PixelData"}  # fmt: skip
 _UNDEFINED = 0xFFFFFFFF
 _ITEM = b"\xfe\xff\x00\xe0"
 
@@ -74,22 +74,48 @@ class Layout:
 
 @dataclass(frozen=True)
 class Part10:
-    """A Part 10 object (PS3.10) whose data set has been read up to its pixel data.
+    """A Part 10 object (PS3.10) whose data set has been passed over up to its pixel data.
 
     ``source`` is the object's bytes, ``data`` the same or, when it was deflated, the inflated data
-    set. ``start`` and ``length`` are those of the pixel element's value, ``length`` None when it
-    is encapsulated; ``keyword`` is None when there is no pixel data.
+    set. ``element`` is where the pixel element begins in it, or the end; ``start`` and ``length``
+    are those of its value, ``length`` None when it is encapsulated; ``keyword`` is None when there
+    is no pixel data. ``parsed`` is the header where there is no ``outline`` to go by.
     """
 
-    header: FileDataset
+    outline: Outline | None
+    parsed: FileDataset | None
     transfer_syntax: UID
     source: memoryview
     data: memoryview
     keyword: str | None
     vr: str
+    element: int
     start: int
     length: int | None
     owner: mmap.mmap | None
+
+    @property
+    def description(self) -> Mapping[str, Any] | FileDataset:
+        """The attributes that :func:`layout_of` needs, and the extended offset table."""
+        return self.outline.values if self.outline else self.header
+
+    @cached_property
+    def header(self) -> FileDataset:
+        """The data set before the pixel data. Raises PixelError when it can't be read."""
+        if self.parsed is not None:
+            return self.parsed
+        return _read(io.BytesIO(bytes(self.data[: self.element])))
+
+    @cached_property
+    def image(self) -> Dataset:
+        """The data set's elements that describe the image. Raises PixelError as header does."""
+        if self.outline is None:
+            return self.header
+        file = io.BytesIO(b"".join(self.data[a:b] for a, b in self.outline.describing))
+        try:
+            return read_dataset(file, self.outline.implicit, True)
+        except Exception as error:  # pydicom raises whatever the bytes provoke
+            raise _unreadable(error) from error
 
     @property
     def little_endian(self) -> bool:
@@ -161,7 +187,7 @@ class _ViewReader(io.RawIOBase):
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag in _KEYWORDS
+    return tag in PIXELS
 
 
 def read_part10(source: Source) -> Part10:
@@ -177,12 +203,15 @@ def read_part10(source: Source) -> Part10:
             source = owner = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     whole = memoryview(source).cast("B")
     data = whole[:]
+    if found := outline(owner or whole):
+        syntax = UID(found.transfer_syntax)
+        return _part10(found, syntax, found.end, source=whole, data=data, owner=owner)
     # BytesIO shares bytes, and a map of our own reads by itself: both are faster than our reader
     file = cast(BinaryIO, owner or _ViewReader(data))
     if isinstance(source, bytes):
         file = io.BytesIO(source)
+    header = _read(file)
     try:
-        header = dcmread(file, stop_before_pixels=True, force=True)
         implicit, little = header.original_encoding
         fallback = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
         fallback = ImplicitVRLittleEndian if implicit else fallback
@@ -194,14 +223,38 @@ def read_part10(source: Source) -> Part10:
             file = io.BytesIO(inflated)
             read_dataset(file, False, True, stop_when=_at_pixels)
     except Exception as error:
-        raise PixelError(
-            f"This isn't a DICOM object that can be read ({error}). Send it to the archive again."
-        ) from error
-    at, end = file.tell(), "<" if syntax != ExplicitVRBigEndian else ">"
+        raise _unreadable(error) from error
+    return _part10(header, syntax, file.tell(), source=whole, data=data, owner=owner)
+
+
+def _read(file: BinaryIO) -> FileDataset:
+    try:
+        return dcmread(file, stop_before_pixels=True, force=True)
+    except Exception as error:  # pydicom raises whatever the bytes provoke
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> PixelError:
+    return PixelError(
+        f"This isn't a DICOM object that can be read ({error}). Send it to the archive again."
+    )
+
+
+def _part10(
+    header: Outline | FileDataset,
+    syntax: UID,
+    at: int,
+    *,
+    source: memoryview,
+    data: memoryview,
+    owner: mmap.mmap | None,
+) -> Part10:
+    """The object whose pixel element begins at ``at`` in ``data``, if there is one."""
+    end = "<" if syntax != ExplicitVRBigEndian else ">"
     keyword, vr, start, length = None, "OW", len(data), 0
     if at + 8 <= len(data):
         group, element = struct.unpack_from(end + "HH", data, at)
-        keyword = _KEYWORDS.get(group << 16 | element)
+        keyword = PIXELS.get(group << 16 | element)
     if keyword:
         # An implicit VR length is even, so its first byte can't be the O or U of a VR
         named = bytes(data[at + 4 : at + 6])
@@ -211,19 +264,20 @@ def read_part10(source: Source) -> Part10:
             keyword, named.decode() if named in (b"OB", b"OW") else "OW"
         )
         length = int.from_bytes(data[start - 4 : start], "little" if end == "<" else "big")
-    elif not len(header):
+    elif isinstance(header, FileDataset) and not len(header):
         raise PixelError("This isn't a DICOM object: no element could be read from it.")
     encapsulated = length == _UNDEFINED
-    return Part10(
-        header, syntax, whole, data, keyword, vr, start, None if encapsulated else length, owner
-    )
+    value = (start, None if encapsulated else length)
+    found, parsed = (header, None) if isinstance(header, Outline) else (None, header)
+    return Part10(found, parsed, syntax, source, data, keyword, vr, at, *value, owner)
 
 
 def layout_of(part: Part10) -> Layout:
-    header = part.header
+    """How the frames lie, by the object's own description of them. Raises PixelError."""
+    description = part.description
 
     def number(keyword: str, default: int | None = None) -> int:
-        value = header.get(keyword)
+        value = description.get(keyword)
         if value in (None, ""):
             value = default
         try:
@@ -240,7 +294,7 @@ def layout_of(part: Part10) -> Layout:
         allocated = allocated or number("BitsAllocated")
         stored = allocated if floating else number("BitsStored", allocated)
         samples = number("SamplesPerPixel", 1)
-        photometric = str(header.get("PhotometricInterpretation") or "").strip()
+        photometric = str(description.get("PhotometricInterpretation") or "").strip()
         layout = Layout(
             rows=number("Rows"),
             columns=number("Columns"),

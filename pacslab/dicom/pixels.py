@@ -16,6 +16,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     JPEG2000TransferSyntaxes,
     JPEGLSTransferSyntaxes,
@@ -37,8 +38,8 @@ _SIGNATURES = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")
 class Pixels:
     """The frames of one image; made by open_pixels, to be closed when it maps a file.
 
-    ``header`` is the data set before the pixel data, ``transfer_syntax`` its UID, ``layout`` what
-    the header says about the stored frames, ``native`` what holds for the decoded ones.
+    ``transfer_syntax`` is the object's, ``layout`` what the header says about the stored frames,
+    ``native`` what holds for the decoded ones.
     Frames are independent of each other and may be read from several threads.
     """
 
@@ -49,7 +50,6 @@ class Pixels:
                 "metadata or for the whole object instead."
             )
         self._part = part
-        self.header = part.header
         self.transfer_syntax = part.transfer_syntax
         self.layout = layout_of(part)
         if self.encapsulated is not (part.length is None):
@@ -72,6 +72,14 @@ class Pixels:
     def close(self) -> None:
         """Let go of the file; frames that were handed out stay valid, for they are copies."""
         self._part.close()
+
+    @property
+    def header(self) -> Dataset:
+        """What the data set says about the image; read when first asked for. Raises PixelError.
+
+        That is group 0028, the functional groups, and what presentation takes from elsewhere.
+        """
+        return self._part.image
 
     @property
     def encapsulated(self) -> bool:
@@ -122,7 +130,7 @@ class Pixels:
         if self.encapsulated:
             code = b"".join(data[start:stop] for start, stop in self._fragments(i))
             if not code:
-                raise PixelError(f"Frame {i + 1} is empty.")
+                raise PixelError(f"Frame {i + 1} is empty. Send the object to the archive again.")
             return code
         bits = self.layout.frame_bits
         first, last = i * bits, (i + 1) * bits
@@ -273,7 +281,7 @@ class Pixels:
             raise PixelError("The encapsulated pixel data is empty. Send the object again.")
         first = table[1]
         frames = self.layout.frames
-        extended = self.header.get("ExtendedOffsetTable")
+        extended = self._part.description.get("ExtendedOffsetTable")
         raw, size = (extended, 8) if extended else (bytes(data[table[0] : first]), 4)
         if len(raw) != frames * size:
             return first, None

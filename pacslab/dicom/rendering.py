@@ -7,7 +7,7 @@ integers it runs once over the values that occur, and each pixel is then looked 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -25,6 +25,7 @@ Picture = NDArray[np.uint8]
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif")
 
 _LARGEST_SIDE = 16384
+_BAND = 1 << 14  # pixels
 
 
 class Window(NamedTuple):
@@ -136,23 +137,51 @@ def _eight_bits(colours: Array, pixels: Pixels) -> Picture:
 
 
 def _grey(pixels: Pixels, found: Array, i: int, window: Window | None) -> Picture:
-    values, index = found, None
+    values, low = found, None
     if found.dtype.kind != "f":
-        low, high = int(found.min()), int(found.max())
+        ends = int(found.min()), int(found.max())
         # Wider than 16 bits goes through the pipeline pixel by pixel
-        if high - low < 1 << 16:
-            wide = found if found.dtype.itemsize >= 4 else found.astype(np.int32)
-            values, index = np.arange(low, high + 1), (wide - low).astype(np.intp)
+        if ends[1] - ends[0] < 1 << 16:
+            values, low = np.arange(ends[0], ends[1] + 1), ends[0]
     modality = _modality(values, pixels.header, i)
     shown = _voi(modality, pixels, i, window)
     if shown is None:
-        shown = _scaled(modality, *_range(modality, values, index, pixels.header))
+        weights = None if low is None else _counted(found, low, values.size)
+        shown = _scaled(modality, *_range(modality, values, weights, pixels.header))
     if (
         pixels.native.photometric_interpretation == "MONOCHROME1"
         or pixels.header.get("PresentationLUTShape") == "INVERSE"
     ):
         shown = 255 - shown
-    return shown if index is None else np.take(shown, index)
+    return shown if low is None else _looked_up(shown, found, low)
+
+
+def _bands(found: Array, low: int, size: int) -> Iterator[tuple[slice, NDArray[np.intp]]]:
+    """The pixels' places in a table that begins at ``low``, some pixels at a time.
+
+    At eight bytes a place those of a whole frame wouldn't fit into a core's cache.
+    """
+    flat = found.reshape(-1)
+    for start in range(0, flat.size, size):
+        band = flat[start : start + size]
+        wide = band if band.dtype.itemsize >= 8 else band.astype(np.int64)
+        yield slice(start, start + size), (wide - low).astype(np.intp, copy=False)
+
+
+def _looked_up(table: Picture, found: Array, low: int) -> Picture:
+    picture = np.empty(found.shape, np.uint8)
+    flat = picture.reshape(-1)
+    for band, places in _bands(found, low, _BAND):
+        np.take(table, places, out=flat[band], mode="clip")  # quicker than to look for errors
+    return picture
+
+
+def _counted(found: Array, low: int, number: int) -> NDArray[np.intp]:
+    """How often each of so many values from ``low`` on occurs."""
+    total = np.zeros(number, np.intp)
+    for _, places in _bands(found, low, max(_BAND, 4 * number)):
+        total += np.bincount(places, minlength=number)
+    return total
 
 
 def _voi(
@@ -185,11 +214,11 @@ def _scaled(values: NDArray[np.float64], low: float, high: float) -> Picture:
 
 
 def _range(
-    modality: NDArray[np.float64], values: Array, index: NDArray[np.intp] | None, header: Dataset
+    modality: NDArray[np.float64], values: Array, weights: NDArray[np.intp] | None, header: Dataset
 ) -> tuple[float, float]:
     """The 0.5th and 99.5th percentile of a frame without padding, or its ends if they coincide.
 
-    With an index, values are the frame's levels, else its pixels.
+    With weights, values are the frame's levels and how often they occur, else its pixels.
     """
     keep = np.isfinite(modality)
     padding = _number(header, "PixelPaddingValue")
@@ -199,9 +228,8 @@ def _range(
         limit = _number(header, "PixelPaddingRangeLimit")
         limit = padding if limit is None else limit
         keep &= (values < min(padding, limit)) | (values > max(padding, limit))
-    weights = np.ones(modality.shape, np.int64)
-    if index is not None:
-        weights = np.bincount(index.ravel(), minlength=values.size)
+    if weights is None:
+        weights = np.ones(modality.shape, np.intp)
     keep &= weights > 0
     if not keep.any():
         return 0.0, 1.0

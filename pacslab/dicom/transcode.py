@@ -3,7 +3,7 @@
 What a codec needn't touch stays as it is: between native syntaxes only the encoding of the
 elements changes. The SOP Instance UID stays too, of lossy results as well: who keeps one of those
 has to give it a UID of its own, and ImageType DERIVED (PS3.3 C.7.6.1.1.5); for a copy that is only
-sent on the fly PS3.18 asks for neither. HTJ2K is decoded, not encoded: OpenJPEG can't.
+sent on the fly PS3.18 asks for neither. HTJ2K has its own module.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from pacslab.dicom import htj2k
+from pacslab.dicom.htj2k import HTJ2K
 from pacslab.dicom.part10 import Array, Layout, Part10, Source, read_part10
 from pacslab.dicom.pixels import Pixels
 from pacslab.errors import PixelError
@@ -39,7 +41,7 @@ from pacslab.errors import PixelError
 Encoder = Callable[[Array, Layout], bytes]
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
-LOSSLESS = (RLELossless, JPEGLSLossless, JPEG2000Lossless)
+LOSSLESS = (RLELossless, JPEGLSLossless, JPEG2000Lossless, *HTJ2K)
 #: Lossy targets, each with its LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1).
 LOSSY = {
     JPEGBaseline8Bit: "ISO_10918_1",
@@ -57,16 +59,21 @@ def can_transcode(source: Source | Pixels, transfer_syntax_uid: str) -> bool:
 
     A damaged codestream is found out only by decoding it. Raises PixelError for no DICOM object.
     """
+    return not obstacle(source, transfer_syntax_uid)
+
+
+def obstacle(source: Source | Pixels, transfer_syntax_uid: str) -> str:
+    """Why transcode can't do that, in words; empty if it can. Raises as can_transcode does."""
+    target = UID(transfer_syntax_uid)
     if isinstance(source, Pixels):
-        return not _obstacle(source, source.transfer_syntax, UID(transfer_syntax_uid))
+        return _obstacle(source, source.transfer_syntax, target)
     part = read_part10(source)
     try:
         pixels = Pixels(part) if part.keyword else None
-        return not _obstacle(pixels, part.transfer_syntax, UID(transfer_syntax_uid))
-    except PixelError:
-        return part.transfer_syntax == transfer_syntax_uid or (
-            transfer_syntax_uid in NATIVE and part.length is not None
-        )
+        return _obstacle(pixels, part.transfer_syntax, target)
+    except PixelError as error:
+        fits = part.transfer_syntax == target or (target in NATIVE and part.length is not None)
+        return "" if fits else error.message
     finally:
         part.close()
 
@@ -95,6 +102,8 @@ def _obstacle(pixels: Pixels | None, source: UID, target: UID) -> str:
     if target == JPEGBaseline8Bit:
         fits = bits == 8 and stored == 8 and not layout.signed
         return "" if fits else "JPEG baseline takes 8 bits, unsigned"
+    if target in HTJ2K:
+        return htj2k.obstacle(layout)
     smallest = min(layout.rows, layout.columns)
     if target in (JPEG2000, JPEG2000Lossless) and smallest < 32:
         return "OpenJPEG's encoder needs 32 rows and columns"
@@ -126,10 +135,9 @@ def transcode(
         pixels = None
         if part.keyword and (part.transfer_syntax.is_encapsulated or target not in NATIVE):
             pixels = Pixels(part)
-        obstacle = _obstacle(pixels, part.transfer_syntax, target)
-        if obstacle:
+        if why := _obstacle(pixels, part.transfer_syntax, target):
             raise PixelError(
-                f"The object can't be had as {target.name or target}: {obstacle}. Ask for "
+                f"The object can't be had as {target.name or target}: {why}. Ask for "
                 f"{ExplicitVRLittleEndian.name}, or for the object as it is stored."
             )
         if target == part.transfer_syntax:
@@ -270,7 +278,8 @@ def _coded(target: UID, layout: Layout) -> str:
     """PhotometricInterpretation of the codestreams (PS3.5 8.2.1, 8.2.4)."""
     if layout.photometric_interpretation == "RGB":
         return {
-            JPEGBaseline8Bit: "YBR_FULL_422", JPEG2000: "YBR_ICT", JPEG2000Lossless: "YBR_RCT"
+            JPEGBaseline8Bit: "YBR_FULL_422", JPEG2000: "YBR_ICT", JPEG2000Lossless: "YBR_RCT",
+            **dict.fromkeys(HTJ2K, "YBR_RCT"),
         }.get(target, "RGB")  # fmt: skip
     return layout.photometric_interpretation
 
@@ -357,5 +366,6 @@ def _encoder(target: UID, quality: int, ratio: float, error: int) -> Encoder | N
         JPEG2000Lossless: jpeg_2000,
         JPEG2000: jpeg_2000,
         JPEGBaseline8Bit: jpeg,
+        **dict.fromkeys(HTJ2K, htj2k.encode),
     }
     return encoders.get(target)

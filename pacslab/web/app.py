@@ -13,11 +13,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from pacslab.web import delete, qido, stow, wado, wado_uri
+from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
 from pacslab.web.access import Access
 from pacslab.web.compression import Compression
 from pacslab.web.context import Context
-from pacslab.web.problems import install
+from pacslab.web.problems import Discreet, install
 
 _VERSION: Final = version("pacslab")
 
@@ -31,7 +31,8 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     app = FastAPI(title="pacslab", version=_VERSION, docs_url=None, redoc_url=None)
     app.state.context = context
     install(app)
-    for router in (qido.router, wado.router, stow.router, delete.router, wado_uri.router, *routers):
+    own = (qido, wado, stow, delete, wado_uri, capabilities)
+    for router in (*(module.router for module in own), *routers):
         app.include_router(router)
 
     @app.api_route("/health", methods=["GET", "HEAD"], tags=["server"])
@@ -40,7 +41,7 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
         return JSONResponse({"status": "ok", "version": _VERSION})
 
     app.openapi = lambda: _description(app)  # type: ignore[method-assign]
-    inside = Access(Compression(app), context)
+    inside = Discreet(Access(Compression(app), context))
     return _shared(inside, context.allowed_origins) if context.allowed_origins else inside
 
 
@@ -63,5 +64,8 @@ def _description(app: FastAPI) -> dict[str, Any]:
             found = get_openapi(title=app.title, version=app.version, routes=app.routes)
         for operations in found["paths"].values():
             operations.pop("head", None)
+            for method, told in operations.items():
+                # FastAPI names an operation by any one of its route's methods
+                told["operationId"] = f"{told['operationId'].rpartition('_')[0]}_{method}"
         app.openapi_schema = found
     return app.openapi_schema

@@ -7,21 +7,14 @@ part, and a video is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
 from fastapi import Request, Response
 
-from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
-from pacslab.dicom.header import bulk_value
-from pacslab.dicom.instance import parse
-from pacslab.dicom.part10 import items, read_part10
-from pacslab.dicom.pixels import Pixels
-from pacslab.dicom.transcode import transcode
-from pacslab.errors import NotFoundError, PacslabError, PixelError
+from pacslab.errors import NotFoundError
 from pacslab.web.conditional import (
     RangeNotSatisfiable,
     Span,
@@ -32,7 +25,7 @@ from pacslab.web.conditional import (
     unsatisfiable,
 )
 from pacslab.web.context import base_url, context
-from pacslab.web.frames import Form, chosen, chosen_form, frame_parts, images_of
+from pacslab.web.frames import Form, chosen, frame_parts, images_of
 from pacslab.web.images import Image, Images
 from pacslab.web.negotiation import (
     ANY,
@@ -49,7 +42,6 @@ from pacslab.web.negotiation import (
 )
 from pacslab.web.routing import instance_url
 from pacslab.web.streaming import (
-    Chunks,
     Multipart,
     Part,
     Streamed,
@@ -57,44 +49,24 @@ from pacslab.web.streaming import (
     read,
     ready_or_streamed,
 )
+from pacslab.web.values import (
+    PIXEL_DATA,
+    PLAIN,
+    Value,
+    element,
+    opened,
+    pixel_data,
+    pixel_tag,
+    video,
+    wish_for,
+)
 from pacslab.web.working import working
 
-PIXEL_DATA: Final = frozenset({"7FE00008", "7FE00009", "7FE00010"})
-_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
-
-_PLAIN: Final = (Offer(OCTETS), Offer(OCTETS, multipart=True))
-_PIXELS: Final = (
-    *_PLAIN,
+OFFERS: Final = (
+    *PLAIN,
     *(Offer(name, multipart=True) for name in COMPRESSED),
     *(Offer(name) for name in COMPRESSED),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A value's bytes, as they are to be sent, in pieces from any place on."""
-
-    length: int
-    stored: Stored
-    source: bytes | Pixels | int
-    """The bytes, the image they are decoded from, or where they begin in the file."""
-
-    def chunks(self, start: int, stop: int) -> Chunks:
-        """The bytes from ``start`` up to ``stop``."""
-        return gathered(self._pieces(start, stop))
-
-    def _pieces(self, start: int, stop: int) -> Iterator[bytes]:
-        if isinstance(self.source, int):
-            yield from read(self.stored.path, stop - start, self.source + start)
-        elif isinstance(self.source, bytes):
-            yield self.source[start:stop]
-        else:
-            size = self.source.native.frame_bits // 8
-            for i in range(start // size, self.source.number_of_frames):
-                if i * size >= stop:
-                    return
-                yield self.source.decoded_frame(i)[max(start - i * size, 0) : stop - i * size]
-            yield b"\0" * (stop - max(start, size * self.source.number_of_frames))
 
 
 async def bulkdata(request: Request, study: str, series: str, instance: str, path: str) -> Response:
@@ -103,7 +75,7 @@ async def bulkdata(request: Request, study: str, series: str, instance: str, pat
     Range gives a part of them. Raises NotFoundError, NotAcceptableError, PixelError.
     """
     path = path.strip("/").upper()
-    wanted = wishes(accepted(request), _PIXELS if path in PIXEL_DATA else _PLAIN)
+    wanted = wishes(accepted(request), OFFERS if path in PIXEL_DATA else PLAIN)
     function = _of_pixels if path in PIXEL_DATA else _of_element
     return await working(function, request, (study, series, instance), path, wanted)
 
@@ -113,7 +85,7 @@ async def pixeldata(request: Request, study: str, series: str, instance: str) ->
 
     Raises as bulkdata does.
     """
-    wanted = wishes(accepted(request), _PIXELS)
+    wanted = wishes(accepted(request), OFFERS)
     return await working(_of_pixels, request, (study, series, instance), None, wanted)
 
 
@@ -122,20 +94,17 @@ def _of_pixels(
 ) -> Response:
     images = images_of(request)
     image = images.find(*uids)
-    layout = images.pixels(image).layout
-    held = "7FE00010"
-    if layout.floating:
-        held = "7FE00008" if layout.bits_allocated == 32 else "7FE00009"
+    held = pixel_tag(images.pixels(image))
     if path not in (None, held):
         raise NotFoundError(f"no bulk data at {path} of {uids[2]}: its pixels are in {held}")
     location = f"{instance_url(base_url(request), *uids)}/bulkdata/{held}"
-    wish, compressed = _wish(image.stored.transfer_syntax_uid, wanted)
+    wish, compressed = wish_for(image.stored.transfer_syntax_uid, wanted)
     if compressed:
         return _compressed(request, images, image, wish, location)
     tag = _tag(image.stored, held, wish.offer)
     if answer := not_modified(request, tag):
         return answer
-    return _answer(request, _pixel_data(images, image), wish.offer, tag, location=location)
+    return _answer(request, pixel_data(images, image), wish.offer, tag, location=location)
 
 
 def _of_element(
@@ -143,7 +112,7 @@ def _of_element(
 ) -> Response:
     fitting = [w for w in wanted if w.transfer_syntax in (None, ANY, EXPLICIT_LITTLE)]
     if not fitting:
-        raise not_acceptable(_PLAIN, "this value isn't compressed")
+        raise not_acceptable(PLAIN, "this value isn't compressed")
     archive = context(request).archive
     study, series, instance = uids
     stored = archive.instance(instance, study, series)
@@ -151,7 +120,7 @@ def _of_element(
     if answer := not_modified(request, tag):
         return answer
     location = f"{instance_url(base_url(request), *uids)}/bulkdata/{path}"
-    value = _element(archive, stored, path)
+    value = element(opened(archive, stored), stored, path)
     return _answer(request, value, fitting[0].offer, tag, location=location)
 
 
@@ -196,83 +165,17 @@ def _answer(
     )
 
 
-def _element(archive: Archive, stored: Stored, path: str) -> Value:
-    data = archive.data(stored)
-    if stored.transfer_syntax_uid == _BIG_ENDIAN:
-        data = transcode(data, EXPLICIT_LITTLE)
-    try:
-        found = bulk_value(parse(data), path)
-    except LookupError as error:
-        raise NotFoundError(f"{error.args[0]} of {stored.sop_instance_uid}") from None
-    except PacslabError:
-        raise
-    except Exception as error:  # pydicom raises whatever a damaged value provokes
-        raise PacslabError(
-            f"{path} of {stored.sop_instance_uid} can't be read ({error}): ask for the whole "
-            "instance as it is stored"
-        ) from error
-    return Value(len(found), stored, found)
-
-
-def _pixel_data(images: Images, image: Image) -> Value:
-    """The value of the pixel data element in a native object. Raises PixelError."""
-    if image.start is not None:
-        part = read_part10(image.stored.path)
-        try:
-            length = min(part.length or 0, image.identity[2] - image.start)
-        finally:
-            part.close()
-        return Value(length, image.stored, image.start)
-    pixels = images.pixels(image)
-    native = pixels.native
-    if native.frame_bits % 8:
-        # Frames that don't begin on a byte follow each other without padding (PS3.5 8.1.1)
-        data = transcode(image.stored.path, EXPLICIT_LITTLE)
-        part = read_part10(data)
-        try:
-            whole = bytes(part.data[part.start : part.end])
-        finally:
-            part.close()
-        return Value(len(whole), image.stored, whole)
-    pixels.decoded_frame(0)  # what can't be decoded shall fail before the first byte
-    length = native.frame_bits // 8 * pixels.number_of_frames
-    return Value(length + length % 2, image.stored, pixels)
-
-
-def _wish(held: str, wanted: Sequence[Wish]) -> tuple[Wish, bool]:
-    """The first wish for pixel data that can be had, and whether that is compressed."""
-    kind = media_type_of(held)
-    video = kind.startswith("video/")
-    for wish in wanted:
-        syntax = wish.transfer_syntax
-        if wish.offer.media_type == OCTETS:
-            if syntax in (None, EXPLICIT_LITTLE) or (syntax == ANY and kind == OCTETS):
-                if not video:
-                    return wish, False
-            elif syntax in (ANY, held) and kind != OCTETS:
-                return wish, True
-        elif held in COMPRESSED[wish.offer.media_type]:
-            if syntax in (None, ANY, held):
-                return wish, True
-        elif not video and wish.named and chosen_form(held, wish):
-            return wish, True
-    offers: list[Offer | str] = [] if video else list(_PLAIN)
-    if kind != OCTETS:
-        offers.append(Offer(kind, multipart=True))
-    raise not_acceptable(offers, "this pixel data can't be had as asked for")
-
-
 def _compressed(
     request: Request, images: Images, image: Image, wish: Wish, location: str
 ) -> Response:
     held, offer = image.stored.transfer_syntax_uid, wish.offer
-    video = media_type_of(held).startswith("video/")
-    form = Form(offer.media_type, held, True) if video else chosen(image, [wish])[1]
+    is_video = media_type_of(held).startswith("video/")
+    form = Form(offer.media_type, held, True) if is_video else chosen(image, [wish])[1]
     tag = _tag(image.stored, offer, form.content_type)
     if answer := not_modified(request, tag):
         return answer
-    if video:
-        value = _video(image)
+    if is_video:
+        value = video(image)
         return _answer(request, value, offer, tag, location=location, kind=form.content_type)
     if not offer.multipart and image.frames > 1:
         raise not_acceptable(
@@ -286,19 +189,3 @@ def _compressed(
         return ready_or_streamed(chunks, form.content_type, headers, length=first.length)
     body = Multipart(form.media_type)
     return Streamed(body.chunks(chain([first], parts)), body.content_type, headers)
-
-
-def _video(image: Image) -> Value:
-    """The stream of a video, which is one frame of the encapsulation (PS3.5 A.4.8)."""
-    part = read_part10(image.stored.path)
-    try:
-        stream = list(items(part.data, part.start, None))[1:]  # behind the offset table
-        if not stream:
-            raise PixelError("The video is empty. Send the object to the archive again.")
-        if len(stream) == 1:
-            start, stop = stream[0]
-            return Value(stop - start, image.stored, start)
-        whole = b"".join(bytes(part.data[start:stop]) for start, stop in stream)
-        return Value(len(whole), image.stored, whole)
-    finally:
-        part.close()

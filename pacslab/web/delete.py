@@ -9,22 +9,28 @@ from pacslab.errors import ForbiddenError
 from pacslab.web.context import ROOT, context
 from pacslab.web.routing import InstanceUID, QuickRoute, SeriesUID, StudyUID
 
-router = APIRouter(prefix=ROOT, route_class=QuickRoute, tags=["DELETE"])
+router = APIRouter(
+    prefix=ROOT, route_class=QuickRoute, tags=["DELETE"], default_response_class=Response
+)
 
 
-@router.delete("/studies/{study}", name="Delete a study")
+@router.delete("/studies/{study}", status_code=204, name="Delete a study")
 async def study(request: Request, study: StudyUID) -> Response:
     """Take a study out; its files go to quarantine, from where they can be added again."""
     return await _delete(request, study, None, None)
 
 
-@router.delete("/studies/{study}/series/{series}", name="Delete a series")
+@router.delete("/studies/{study}/series/{series}", status_code=204, name="Delete a series")
 async def series(request: Request, study: StudyUID, series: SeriesUID) -> Response:
     """Take a series out; its files go to quarantine."""
     return await _delete(request, study, series, None)
 
 
-@router.delete("/studies/{study}/series/{series}/instances/{instance}", name="Delete an instance")
+@router.delete(
+    "/studies/{study}/series/{series}/instances/{instance}",
+    status_code=204,
+    name="Delete an instance",
+)
 async def instance(
     request: Request, study: StudyUID, series: SeriesUID, instance: InstanceUID
 ) -> Response:

@@ -44,7 +44,7 @@ from pacslab.web.working import working
 
 _TYPES: Final = (OCTETS, *(name for name in COMPRESSED if name.startswith("image/")))
 _SEVERAL: Final = tuple(Offer(name, multipart=True) for name in _TYPES)
-_ONE: Final = (*_SEVERAL, *(Offer(name) for name in _TYPES))
+OFFERS: Final = (*_SEVERAL, *(Offer(name) for name in _TYPES))
 
 _EAGER: Final = 32  # frames that are decoded before the first byte, so that errors are answers
 _MOST: Final = 100_000
@@ -72,7 +72,7 @@ async def frames(request: Request, study: str, series: str, instance: str, frame
     list, NotFoundError for frames outside of the image, NotAcceptableError, PixelError.
     """
     numbers = frame_numbers(frames)
-    wanted = wishes(accepted(request), _ONE if len(numbers) == 1 else _SEVERAL)
+    wanted = wishes(accepted(request), OFFERS if len(numbers) == 1 else _SEVERAL)
     root = base_url(request)
     images = images_of(request)
     uids = (study, series, instance)

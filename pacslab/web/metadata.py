@@ -22,7 +22,7 @@ from pacslab.web.working import working
 
 JSON: Final = "application/dicom+json"
 XML: Final = xml.MEDIA_TYPE
-_OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(XML, multipart=True))
+OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(XML, multipart=True))
 
 Writer = Callable[[Iterator[bytes]], tuple[str, Chunks]]
 
@@ -31,7 +31,7 @@ _RELATIVE: Final = f'"BulkDataURI":"{BULK_PREFIX}'.encode()
 _CHUNK: Final = 1 << 18
 # The first byte has to come soon; but what is made by then goes out in one piece
 _SECONDS: Final = 0.02
-_AT_ONCE: Final = 8 << 20
+_AT_ONCE: Final = 2 << 20
 
 
 async def metadata(
@@ -42,7 +42,7 @@ async def metadata(
     BulkDataURI are absolute, below the address that the client used. No file is opened.
     Raises NotFoundError, NotAcceptableError.
     """
-    kind = wishes(accepted(request), _OFFERS)[0].offer.media_type
+    kind = wishes(accepted(request), OFFERS)[0].offer.media_type
     write = _xml if kind == XML else _array
     return await working(_answer, request, (study, series, instance), write)
 

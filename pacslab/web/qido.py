@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter, Request, Response
 
@@ -32,11 +32,14 @@ from pacslab.errors import QueryError
 from pacslab.web import xml
 from pacslab.web.answers import DataSet, absolute, data_set, including
 from pacslab.web.context import ROOT, base_url, context
+from pacslab.web.described import answers, search_parameters
 from pacslab.web.negotiation import Offer, accepted, wishes
 from pacslab.web.routing import QuickRoute, SeriesUID, StudyUID
 from pacslab.web.streaming import Chunks, Streamed
 
-router = APIRouter(prefix=ROOT, route_class=QuickRoute, tags=["QIDO-RS"])
+router = APIRouter(
+    prefix=ROOT, route_class=QuickRoute, tags=["QIDO-RS"], default_response_class=Response
+)
 
 JSON: Final = "application/dicom+json"
 _OFFERS: Final = (
@@ -49,12 +52,14 @@ _OFFERS: Final = (
 _SEARCHING: Final = ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 2)), "search")
 _AT_ONCE: Final = 200  # results from which an answer is streamed
 _HEADERS: Final = 50  # headers that are looked up at once
+_Endpoint = TypeVar("_Endpoint", bound=Callable[..., Any])
+_MATCHING: Final = frozenset({"fuzzymatching", "emptyvaluematching", "multiplevaluematching"})
 _PATHS: Final = {Level.STUDY: 1, Level.SERIES: 2, Level.IMAGE: 3}
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search as asked: the query, what is returned of each match, and what is said besides.
+    """A search as asked: the query, and what is returned of each match.
 
     ``fields`` come from the index; ``paths`` are tags, or tags of nested elements, from the
     header; ``whole`` asks for all of it (``includefield=all``).
@@ -64,44 +69,44 @@ class Search:
     fields: tuple[Attribute, ...]
     paths: tuple[tuple[str, ...], ...]
     whole: bool
-    warnings: tuple[str, ...]
 
 
-@router.api_route("/studies", methods=["GET", "HEAD"], name="Search for studies")
+def _route(path: str, level: Level, name: str) -> Callable[[_Endpoint], _Endpoint]:
+    declared = answers(_OFFERS, search_parameters(level))
+    return router.api_route(path, methods=["GET", "HEAD"], name=name, **declared)
+
+
+@_route("/studies", Level.STUDY, "Search for studies")
 async def studies(request: Request) -> Response:
     """Studies that match (PS3.18 10.6.1)."""
     return await _answer(request, Level.STUDY)
 
 
-@router.api_route("/series", methods=["GET", "HEAD"], name="Search for series")
+@_route("/series", Level.SERIES, "Search for series")
 async def series(request: Request) -> Response:
     """Series of any study that match."""
     return await _answer(request, Level.SERIES)
 
 
-@router.api_route("/instances", methods=["GET", "HEAD"], name="Search for instances")
+@_route("/instances", Level.IMAGE, "Search for instances")
 async def instances(request: Request) -> Response:
     """Instances of any study that match."""
     return await _answer(request, Level.IMAGE)
 
 
-@router.api_route("/studies/{study}/series", methods=["GET", "HEAD"], name="Series of a study")
+@_route("/studies/{study}/series", Level.SERIES, "Series of a study")
 async def series_of_study(request: Request, study: StudyUID) -> Response:
     """Series of a study that match."""
     return await _answer(request, Level.SERIES, study)
 
 
-@router.api_route("/studies/{study}/instances", methods=["GET", "HEAD"], name="Study's instances")
+@_route("/studies/{study}/instances", Level.IMAGE, "Study's instances")
 async def instances_of_study(request: Request, study: StudyUID) -> Response:
     """Instances of a study that match."""
     return await _answer(request, Level.IMAGE, study)
 
 
-@router.api_route(
-    "/studies/{study}/series/{series}/instances",
-    methods=["GET", "HEAD"],
-    name="Instances of a series",
-)
+@_route("/studies/{study}/series/{series}/instances", Level.IMAGE, "Instances of a series")
 async def instances_of_series(request: Request, study: StudyUID, series: SeriesUID) -> Response:
     """Instances of a series that match."""
     return await _answer(request, Level.IMAGE, study, series)
@@ -133,7 +138,7 @@ def parse(
     keys: dict[str, str] = {}
     asked: list[str] = []
     numbers: dict[str, int] = {}
-    fuzzy = False
+    wanted: dict[str, bool] = {}
     for name, value in parameters:
         if name == "includefield":
             asked += [f.strip() for f in value.split(",") if f.strip()]
@@ -141,11 +146,11 @@ def parse(
             if name in numbers:
                 raise QueryError(f"{name} is given twice")
             numbers[name] = _number(name, value)
-        elif name == "fuzzymatching":
+        elif name in _MATCHING:
             if value.lower() not in {"true", "false"}:
-                raise QueryError(f"fuzzymatching={value}: give true or false")
-            fuzzy = value.lower() == "true"
-        elif name != "accept":
+                raise QueryError(f"{name}={value}: give true or false")
+            wanted[name] = value.lower() == "true"
+        elif (name or value) and name != "accept":  # some clients write ?&, or an & at the end
             if name in keys:
                 raise QueryError(f"{name} is given twice: separate UIDs by commas")
             keys[name] = value
@@ -153,14 +158,16 @@ def parse(
     pairs += [("StudyInstanceUID", study)] if study else []
     pairs += [("SeriesInstanceUID", series)] if series else []
     query = Query.build(
-        level, pairs, limit=numbers.get("limit"), offset=numbers.get("offset", 0), fuzzy=fuzzy
+        level,
+        pairs,
+        limit=numbers.get("limit"),
+        offset=numbers.get("offset", 0),
+        fuzzy=wanted.get("fuzzymatching", False),
+        empty_value_matching=wanted.get("emptyvaluematching", False),
+        multiple_value_matching=wanted.get("multiplevaluematching", False),
     )
     fields, paths, whole = _fields(tuple(asked), level, study is None, series is None)
-    warnings = []
-    if fuzzy:
-        warnings.append("The fuzzymatching parameter is not supported. Only literal matching has "
-                        "been performed.")  # fmt: skip
-    return Search(query, fields, paths, whole, tuple(warnings))
+    return Search(query, fields, paths, whole)
 
 
 def _number(name: str, value: str) -> int:
@@ -181,7 +188,7 @@ def _fields(
     if level is not Level.STUDY and any_study:
         fields |= dict.fromkeys(returned_at(Level.STUDY))
     if level is Level.IMAGE and any_series:
-        fields |= dict.fromkeys(returned_at(Level.SERIES))
+        fields |= dict.fromkeys(returned_at(Level.SERIES) + returned_if_there(Level.SERIES))
     fields |= dict.fromkeys(returned_if_there(level))
     fields |= dict.fromkeys(ATTRIBUTES[k.unique_key] for k in _PATHS if k.depth <= level.depth)
     paths: dict[tuple[str, ...], None] = {}
@@ -207,12 +214,12 @@ def _found(
 ) -> Response:
     query = search.query
     first = list(islice(rows, _AT_ONCE))
-    warnings = list(search.warnings)
+    headers = {}
     if query.limit is not None and len(first) == min(query.limit, _AT_ONCE):
         left = archive.count(query) - query.offset - query.limit
         if left > 0:
-            warnings.append(f"There are {left} additional results that can be requested")
-    headers = {"Warning": ", ".join(f'299 pacslab "{w}"' for w in warnings)} if warnings else {}
+            told = f"There are {left} additional results that can be requested"
+            headers["Warning"] = f'299 pacslab "{told}"'
     media_type, write = _xml() if offer.multipart else (JSON, _json)
     if len(first) < _AT_ONCE:
         body = b"".join(write(_described(archive, search, root, first)))

@@ -39,8 +39,9 @@ from pacslab.web.working import working
 
 log = logging.getLogger(__name__)
 
-_SINGLE: Final = tuple(Offer(name) for name in MEDIA_TYPES)
+THUMBNAILS: Final = tuple(Offer(name) for name in MEDIA_TYPES)
 _SEVERAL: Final = tuple(Offer(name, multipart=True) for name in MEDIA_TYPES)
+OFFERS: Final = (*THUMBNAILS, *_SEVERAL)
 _GIF: Final = "image/gif"
 _THUMBNAIL: Final = (128, 128)
 _LARGEST: Final = 256 << 20  # pixels of an animation, which has to be in memory as a whole
@@ -61,9 +62,9 @@ async def rendered(
     presentation(request)  # what is malformed fails before anything is done
     numbers = frame_numbers(frames) if frames else ()
     one = instance is not None and len(numbers) < 2
-    offers = (*_SINGLE, *_SEVERAL) if one else (*_SEVERAL, *_SINGLE)
+    offers = OFFERS if one else (*_SEVERAL, *THUMBNAILS)
     offer = wishes(accepted(request), offers)[0].offer
-    if len(numbers) > 1 and offer in _SINGLE and offer.media_type != _GIF:
+    if len(numbers) > 1 and offer in THUMBNAILS and offer.media_type != _GIF:
         raise not_acceptable(_SEVERAL, f"these are {len(numbers)} frames")
     return await working(_rendered, request, (study, series, instance), frames, offer)
 
@@ -105,7 +106,7 @@ async def thumbnail(
 
     At most 128 pixels wide and high unless ``viewport`` says otherwise. Raises as rendered does.
     """
-    kind = wishes(accepted(request), _SINGLE)[0].offer.media_type
+    kind = wishes(accepted(request), THUMBNAILS)[0].offer.media_type
     return await working(_thumbnail, request, (study, series, instance), frames, kind)
 
 
@@ -174,7 +175,7 @@ def _animation(
                 size += pictures[-1].size
                 if size > _LARGEST:
                     raise not_acceptable(
-                        [*_SINGLE[:1], *_SEVERAL[:1]],
+                        [*THUMBNAILS[:1], *_SEVERAL[:1]],
                         "too large for one image/gif: ask for fewer frames or a viewport; or",
                     )
         except (PixelError, NotFoundError) as error:
@@ -214,7 +215,7 @@ def _parts(
             except (PixelError, NotFoundError, NotAcceptableError) as error:
                 if numbers:
                     raise  # frames are told apart by their order
-                log.info("not shown: %s: %s", stored.sop_instance_uid, error.message)
+                log.info("not shown: %s: %s", stored.sop_instance_uid, error.code)
                 failure = failure or error
                 continue
             shown = True

@@ -3,15 +3,17 @@
 What is sent of an instance, in the order of what the client wants most: the stored bytes when it
 takes any transfer syntax or just that one, else a copy in the one it takes. An instance that can't
 be had so doesn't harm its neighbours: what is known before the first byte (a file that is gone, no
-codec) is left out with status 206 and a Warning that names it; what only decoding shows (damaged
-pixel data) is left out too, and logged. Asked for alone, each gets its own error.
+codec) is left out with status 206 and a Warning that names it; what only decoding shows to be
+damaged is sent as it is stored, in a part that says so by its transfer syntax and a Warning of its
+own. Asked for alone, each gets its own error.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
 
@@ -19,10 +21,11 @@ from fastapi import Request, Response
 
 from pacslab.archive import Archive
 from pacslab.archive.archive import Stored
-from pacslab.dicom.transcode import TARGETS, can_transcode, transcode
+from pacslab.dicom.transcode import TARGETS, obstacle, transcode
 from pacslab.errors import NotFoundError, PacslabError, PixelError
 from pacslab.web.conditional import cacheable, etag, not_modified
 from pacslab.web.context import base_url, context
+from pacslab.web.files import FromFiles, Slice
 from pacslab.web.negotiation import (
     ANY,
     DICOM,
@@ -37,13 +40,11 @@ from pacslab.web.negotiation import (
 )
 from pacslab.web.routing import instance_url
 from pacslab.web.streaming import (
+    EAGER,
     Multipart,
     Part,
     Ready,
     Streamed,
-    gathered,
-    read,
-    ready_or_streamed,
     zipped,
 )
 from pacslab.web.working import working
@@ -51,8 +52,9 @@ from pacslab.web.working import working
 log = logging.getLogger(__name__)
 
 _MULTIPART: Final = Offer(DICOM, multipart=True)
-_SINGLE: Final = Offer(DICOM)
+SINGLE: Final = Offer(DICOM)
 _ZIP: Final = Offer("application/zip")
+OFFERS: Final = (_MULTIPART, _ZIP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ async def retrieve(
     multipart/related; application/dicom alone for one instance only; application/zip as an extra.
     Raises NotFoundError, NotAcceptableError, and PixelError for one damaged instance.
     """
-    offers = (_MULTIPART, *([_SINGLE] if instance else ()), _ZIP)
+    offers = (_MULTIPART, *([SINGLE] if instance else ()), _ZIP)
     wanted = wishes(accepted(request), offers)
     # The first one wanted decides how it is packed; all that are packed so, its transfer syntaxes
     offer = wanted[0].offer
@@ -98,8 +100,8 @@ def _answer(
         return answer
     headers = cacheable(tag)
     if left_out:
-        headers["warning"] = _warning(left_out, len(copies))
-    if offer == _SINGLE:
+        headers["warning"] = left_out_warning(left_out, len(copies))
+    if offer == SINGLE:
         return _single(archive, copies[0], headers)
     status = 206 if left_out else 200
     root = base_url(request)
@@ -116,8 +118,10 @@ def _answer(
         return Streamed(body.chunks(parts), body.content_type, headers, status_code=status)
     parts = list(parts)
     length = body.length(parts)
-    return ready_or_streamed(
-        body.chunks(parts), body.content_type, headers, length=length, status_code=status
+    if length <= EAGER:
+        return Ready(body.body(parts), {"content-type": body.content_type, **headers}, status)
+    return FromFiles(
+        body.pieces(parts), body.content_type, headers, length=length, status_code=status
     )
 
 
@@ -128,7 +132,7 @@ async def retrieve_one(
 
     Raises as retrieve does.
     """
-    return await working(_answer, request, (study, series, instance), _SINGLE, syntaxes)
+    return await working(_answer, request, (study, series, instance), SINGLE, syntaxes)
 
 
 def _tag(offer: Offer, copies: Sequence[Copy]) -> str:
@@ -177,31 +181,31 @@ def _what(study: str, series: str | None, instance: str | None) -> str:
 
 def _chosen(stored: Stored, syntaxes: tuple[str, ...]) -> str:
     """The transfer syntax an instance is sent in. Raises NotAcceptableError."""
-    held = stored.transfer_syntax_uid
+    held, why = stored.transfer_syntax_uid, []
     for wanted in syntaxes:
         if wanted in (held, ANY):
             return held
         if wanted == EXPLICIT_LITTLE:
             # Permitted for what can only be had in lossy compressed form (PS3.18 8.7.3.4)
             return held if held in UNDECODABLE else wanted
-        if wanted in TARGETS and held not in UNDECODABLE and _can(stored, wanted):
-            return wanted
+        if wanted in TARGETS and held not in UNDECODABLE:
+            try:
+                reason = obstacle(stored.path, wanted)
+            except PixelError as error:
+                reason = error.message
+            if not reason:
+                return wanted
+            why.append(f"{wanted} ({reason})")
+        else:
+            why.append(wanted)
     offers = [content_type(DICOM, uid) for uid in dict.fromkeys((EXPLICIT_LITTLE, held, ANY))]
-    raise not_acceptable(offers, f"{stored.sop_instance_uid} can't be had as {', '.join(syntaxes)}")
-
-
-def _can(stored: Stored, syntax: str) -> bool:
-    try:
-        return can_transcode(stored.path, syntax)
-    except PixelError:
-        return False
+    raise not_acceptable(offers, f"{stored.sop_instance_uid} can't be had as {', '.join(why)}")
 
 
 def _single(archive: Archive, copy: Copy, headers: dict[str, str]) -> Response:
     kind = content_type(DICOM, copy.transfer_syntax_uid)
     if copy.as_stored:
-        chunks = gathered(read(copy.stored.path, copy.size))
-        return ready_or_streamed(chunks, kind, headers, length=copy.size)
+        return FromFiles([Slice(copy.stored.path, 0, copy.size)], kind, headers, length=copy.size)
     return Ready(_transcoded(archive, copy), {**headers, "content-type": kind})
 
 
@@ -210,7 +214,9 @@ def _parts(archive: Archive, copies: Sequence[Copy], root: str) -> Iterable[Part
         try:
             yield _part(archive, copy, root)
         except PacslabError as error:
-            log.warning("left out %s: %s", copy.stored.sop_instance_uid, error.message)
+            log.warning("sent as stored: %s: %s", copy.stored.sop_instance_uid, error.code)
+            stored = replace(copy, transfer_syntax_uid=copy.stored.transfer_syntax_uid)
+            yield replace(_part(archive, stored, root), headers={"Warning": warning(error.message)})
 
 
 def _part(archive: Archive, copy: Copy, root: str) -> Part:
@@ -235,9 +241,13 @@ def _name(part: Part) -> str:
     return f"{series}/{instance}.dcm"
 
 
-def _warning(left_out: Sequence[tuple[Stored, PacslabError]], sent: int) -> str:
-    """A Warning field (PS3.18 8.4.2) that names the first few."""
+def left_out_warning(left_out: Sequence[tuple[Stored, PacslabError]], sent: int) -> str:
+    """A Warning field that names the first few that aren't sent."""
     said = "; ".join(f"{stored.sop_instance_uid}: {e.message}" for stored, e in left_out[:3])
-    text = f"{len(left_out)} of {sent + len(left_out)} instances left out: {said}"
-    text = text.replace("\\", "/").replace('"', "'").encode("latin-1", "replace").decode("latin-1")
-    return f'299 pacslab "{text[:1500]}"'
+    return warning(f"{len(left_out)} of {sent + len(left_out)} instances left out: {said}")
+
+
+def warning(text: str) -> str:
+    """A Warning field (PS3.18 8.4.2): one line, without what a field can't hold."""
+    plain = re.sub(r"[^ -~]", "?", text.replace("\\", "/").replace('"', "'").replace("’", "'"))
+    return f'299 pacslab "{plain[:1500]}"'

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import Path, Request, Response
 from fastapi.routing import APIRoute
+from starlette.applications import Starlette
+from starlette.routing import Match
+from starlette.types import Scope
 
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import QueryError
@@ -14,6 +17,8 @@ from pacslab.errors import QueryError
 StudyUID = Annotated[str, Path(description="Study Instance UID (0020,000D)")]
 SeriesUID = Annotated[str, Path(description="Series Instance UID (0020,000E)")]
 InstanceUID = Annotated[str, Path(description="SOP Instance UID (0008,0018)")]
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class QuickRoute(APIRoute):
@@ -41,3 +46,13 @@ class QuickRoute(APIRoute):
 def instance_url(root: str, study: str, series: str, instance: str) -> str:
     """The address of an instance below the DICOMweb root (PS3.18 10.1)."""
     return f"{root}/studies/{study}/series/{series}/instances/{instance}"
+
+
+def allowed(app: Starlette, scope: Scope) -> list[str]:
+    """The methods of a path, of all routes that it matches (RFC 9110 10.2.1)."""
+    found = (
+        method
+        for method in _METHODS
+        if any(r.matches({**scope, "method": method})[0] is Match.FULL for r in app.routes)
+    )
+    return list(found)

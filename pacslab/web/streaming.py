@@ -11,13 +11,14 @@ import zipfile
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, Final, Protocol, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import Buffer
 
+from pacslab.web.files import Slice, disconnected
 from pacslab.web.negotiation import MULTIPART
 
 CHUNK: Final = 1 << 20
@@ -60,7 +61,7 @@ class Streamed(Response):
             await send({**start, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
             return
-        gone = asyncio.ensure_future(_disconnect(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         ahead = self._ahead()
         try:
             await send({**start, "headers": self.raw_headers})
@@ -114,18 +115,23 @@ def ready_or_streamed(
     return Ready(b"".join(chunks), {"content-type": content_type, **headers}, status_code)
 
 
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+class Pieces(Protocol):
+    """Bytes that are made when they are sent."""
+
+    def chunks(self, start: int, stop: int) -> Iterable[bytes]:
+        """Those from ``start`` up to ``stop``."""
+
+
+Source = bytes | Path | Pieces
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One body part: what it is, where else it can be had, and its bytes or its place in a file."""
+    """One body part: what it is, where else it can be had, and its bytes or where they are."""
 
     content_type: str
     location: str
-    source: bytes | Path
+    source: Source
     length: int
     start: int = 0
     headers: Mapping[str, str] | None = None
@@ -165,21 +171,35 @@ class Multipart:
         """The body in chunks of about :data:`CHUNK` bytes; parts are read when their turn comes."""
         return gathered(self._pieces(parts))
 
-    def _pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
+    def pieces(self, parts: Iterable[Part]) -> Iterator[bytes | Slice]:
+        """The body in pieces of any length, of which files' aren't read yet."""
         for part in parts:
             yield self.head(part)
-            yield from read(part.source, part.length, part.start)
+            if isinstance(part.source, Path):
+                yield Slice(part.source, part.start, part.length)
+            else:
+                yield from read(part.source, part.length, part.start)
             yield b"\r\n"
         yield self.tail
 
+    def _pieces(self, parts: Iterable[Part]) -> Iterator[bytes]:
+        for piece in self.pieces(parts):
+            if isinstance(piece, Slice):
+                yield from read(piece.path, piece.length, piece.start)
+            else:
+                yield piece
 
-def read(source: bytes | Path, length: int, start: int = 0) -> Iterator[bytes]:
+
+def read(source: Source, length: int, start: int = 0) -> Iterator[bytes]:
     """A source's bytes from ``start`` on, ``length`` of them.
 
     Raises OSError when a file is shorter than it was.
     """
     if isinstance(source, bytes):
         yield source[start : start + length]
+        return
+    if not isinstance(source, Path):
+        yield from source.chunks(start, start + length)
         return
     descriptor = os.open(source, os.O_RDONLY)
     try:

@@ -13,6 +13,7 @@ from pacslab.dicom.rendering import MEDIA_TYPES, encode, frame_time
 from pacslab.dicom.uids import is_uid
 from pacslab.errors import NotFoundError, QueryError
 from pacslab.web.conditional import cacheable, etag, not_modified
+from pacslab.web.described import answers, parameter
 from pacslab.web.frames import check_range, images_of
 from pacslab.web.images import Image, Images
 from pacslab.web.negotiation import (
@@ -30,14 +31,40 @@ from pacslab.web.retrieve import retrieve_one
 from pacslab.web.routing import QuickRoute
 from pacslab.web.working import working
 
-router = APIRouter(route_class=QuickRoute, tags=["WADO-URI"])
+router = APIRouter(route_class=QuickRoute, tags=["WADO-URI"], default_response_class=Response)
 
 _OFFERS: Final = (*(Offer(name) for name in MEDIA_TYPES), Offer(DICOM))
 _UIDS: Final = ("studyUID", "seriesUID", "objectUID")
+PARAMETERS: Final = {
+    "requestType": "WADO, required (PS3.18 9.1.2.1)",
+    "studyUID": "required",
+    "seriesUID": "required",
+    "objectUID": "the SOP Instance UID, required",
+    "contentType": "media types, the most wanted first (PS3.18 9.1.2.2)",
+    "charset": "without effect: an object keeps its own (PS3.18 9.1.2.3)",
+    "anonymize": "yes isn't served: 406 (PS3.18 9.4.1.2.1)",
+    "annotation": "without effect (PS3.18 9.4.1.2.2)",
+    "transferSyntax": "of application/dicom; * for what is stored (PS3.18 9.4.1.2.3)",
+    "rows": "the most rows of a picture",
+    "columns": "the most columns of a picture",
+    "region": "left,top,right,bottom in shares of the sides, 0 to 1",
+    "windowCenter": "with windowWidth",
+    "windowWidth": "with windowCenter",
+    "frameNumber": "from 1",
+    "imageQuality": "of a JPEG, 1 to 100",
+    "presentationSeriesUID": "isn't served: 406",
+    "presentationUID": "isn't served: 406",
+}
+"""The parameters that are known, and what they do; others are passed over (PS3.18 8.3.1)."""
 _LARGEST_GIF: Final = 1024  # frames
 
 
-@router.api_route("/wado", methods=["GET", "HEAD"], name="WADO-URI")
+@router.api_route(
+    "/wado",
+    methods=["GET", "HEAD"],
+    name="WADO-URI",
+    **answers(_OFFERS, (parameter(name, said) for name, said in PARAMETERS.items())),
+)
 async def wado(request: Request) -> Response:
     """An instance, or a frame of it as a picture (PS3.18 9.4).
 
@@ -51,12 +78,18 @@ async def wado(request: Request) -> Response:
         if not is_uid(said.get(name)):
             raise QueryError(f"{name} is missing or isn't a UID")
     study, series, instance = (said[name] for name in _UIDS)
-    if said.get("anonymize"):
+    if said.get("anonymize", "yes") != "yes":
+        raise QueryError("anonymize has one value, yes (PS3.18 9.4.1.2.1)")
+    if "anonymize" in said:
         raise not_acceptable([DICOM], "nothing is de-identified on the way: use pacslab deidentify")
-    if said.get("presentationUID"):
+    if said.get("presentationUID") or said.get("presentationSeriesUID"):
         raise not_acceptable(MEDIA_TYPES, "presentation states aren't applied")
-    image = await working(_image, images_of(request), study, series, instance)
-    kind = _content_type(said, image)
+    wanted = said.get("contentType")
+    kind = wishes(parse(wanted), _OFFERS)[0].offer.media_type if wanted else ""
+    image = None
+    if kind != DICOM:  # an object is sent even when its header can't describe an image
+        image = await working(_image, images_of(request), study, series, instance)
+    kind = kind or _default(said, image)
     if kind == DICOM:
         return await retrieve_one(request, study, series, instance, (_transfer_syntax(said),))
     if "transferSyntax" in said:
@@ -80,10 +113,8 @@ def _image(images: Images, study: str, series: str, instance: str) -> Image | No
         return None  # an object without pixels; that it isn't there at all is found out later
 
 
-def _content_type(said: Mapping[str, str], image: Image | None) -> str:
-    """The media type to answer with (PS3.18 9.4.1.2 and table 8.7.4-1)."""
-    if wanted := said.get("contentType"):
-        return wishes(parse(wanted), _OFFERS)[0].offer.media_type
+def _default(said: Mapping[str, str], image: Image | None) -> str:
+    """The media type for who names none (PS3.18 tables 8.7.2-1 and 8.7.4-1)."""
     if image is None or (image.frames > 1 and "frameNumber" not in said):
         return DICOM
     return MEDIA_TYPES[0]

@@ -243,3 +243,16 @@ def test_the_instances_of_a_study_are_found_without_a_scan(archive: Archive) -> 
         text = statement.compile(connection, compile_kwargs={"literal_binds": True})
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
     assert not [step for step in plan if step.startswith("SCAN instances")], plan
+
+
+@pytest.mark.parametrize(
+    ("limit", "offset"), [(None, 0), (None, 3), (7, 0), (6, 2), (1, 9), (0, 0)]
+)
+def test_pages_are_the_whole_whatever_is_read_at_once(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, limit: int | None, offset: int
+) -> None:
+    query = Query.build("IMAGE", {"Modality": "MR"}, limit=limit, offset=offset)
+    everything = list(archive.search(Query.build("IMAGE", {"Modality": "MR"})))
+    stop = None if limit is None else offset + limit
+    monkeypatch.setattr("pacslab.archive.archive._MATCHES", 3)
+    assert list(archive.search(query)) == everything[offset:stop]

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from tests.servers import serving
 
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins")
@@ -30,6 +32,21 @@ class Peer:
     http_port: int
     root: str
     headers: dict[str, str]
+    pid: int
+
+    def post(self, path: str, body: bytes | Iterator[bytes], content_type: str) -> httpx.Response:
+        """Send a body to a path below the DICOMweb root."""
+        return httpx.post(
+            f"http://127.0.0.1:{self.http_port}{self.root}{path}",
+            content=body,
+            headers={
+                **self.headers,
+                "Content-Type": content_type,
+                "Accept": "application/dicom+json",
+            },
+            timeout=300,
+            trust_env=False,
+        )
 
 
 @contextmanager
@@ -43,6 +60,7 @@ def pacslab(directory: Path) -> Iterator[Peer]:
             int(ready.base.rsplit(":", 1)[1]),
             "/dicom-web",
             {"Authorization": f"Bearer {ready.token}"},
+            ready.pid,
         )
 
 
@@ -74,7 +92,7 @@ def orthanc(directory: Path) -> Iterator[Peer]:
         )
         try:
             _wait(f"http://127.0.0.1:{http}/dicom-web/studies", process)
-            yield Peer("Orthanc", "ORTHANC", dicom, http, "/dicom-web", {})
+            yield Peer("Orthanc", "ORTHANC", dicom, http, "/dicom-web", {}, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

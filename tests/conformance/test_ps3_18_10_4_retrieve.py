@@ -13,6 +13,7 @@ from tests.conformance.conftest import Get
 from tests.web.wado_fixtures import parts
 
 STUDY, SERIES = "studies/1.1", "studies/1.1/series/1.1.1"
+JPEG_2000 = "1.2.840.10008.1.2.4.91"
 IMAGE = f"{SERIES}/instances/1.1.1.1"
 LEVELS = {STUDY: 4, SERIES: 2, IMAGE: 1}
 
@@ -61,6 +62,47 @@ def test_10_4_1_1_4_bulk_data_and_a_range_of_it(pacs: httpx.Client, get: Get) ->
 def test_10_4_1_1_5_pixel_data(pacs: httpx.Client) -> None:
     answer = pacs.get(f"{IMAGE}/pixeldata", headers={"Accept": "application/octet-stream"})
     assert answer.content == np.arange(16, dtype="<u2").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "images"),
+    [("studies/1.1", 4), ("studies/1.1/series/1.1.1", 2), (IMAGE, 1)],
+)
+@pytest.mark.parametrize("resource", ["bulkdata", "pixeldata"])
+def test_10_4_1_1_5_bulk_data_of_a_study_a_series_an_instance(
+    pacs: httpx.Client, get: Get, path: str, images: int, resource: str
+) -> None:
+    headers = {"Accept": 'multipart/related; type="application/octet-stream"'}
+    found = parts(pacs.get(f"{path}/{resource}", headers=headers))
+    # 10.4.3.3.5: the Content-Location is the URI in the metadata
+    uris = [one["7FE00010"]["BulkDataURI"] for one in get(f"{path}/metadata")]
+    assert [fields["content-location"] for fields, _ in found] == uris
+    assert len(found) == images
+    for fields, data in found:
+        assert fields["content-type"].startswith("application/octet-stream; transfer-syntax=")
+        assert data == np.arange(16, dtype="<u2").tobytes()
+        assert pacs.get(fields["content-location"], headers=headers).status_code == 200
+
+
+def test_10_4_1_1_5_compressed_pixel_data_has_its_media_type(pacs: httpx.Client, get: Get) -> None:
+    (one,) = (i for i in get("instances") if i["00083002"]["Value"] == [JPEG_2000])
+    url = one["00081190"]["Value"][0]
+    accept = 'multipart/related; type="image/jp2"; transfer-syntax=*'
+    ((fields, data),) = parts(pacs.get(f"{url}/bulkdata", headers={"Accept": accept}))
+    assert fields["content-type"] == f"image/jp2; transfer-syntax={JPEG_2000}"
+    assert data.startswith(b"\xff\x4f\xff\x51")
+    octets = {"Accept": 'multipart/related; type="application/octet-stream"'}
+    ((fields, data),) = parts(pacs.get(f"{url}/bulkdata", headers=octets))
+    assert len(data) == one["00280010"]["Value"][0] * one["00280011"]["Value"][0] * 2
+
+
+@pytest.mark.parametrize("resource", ["bulkdata", "pixeldata"])
+def test_10_4_3_1_bulk_data_that_is_not_here_or_not_acceptable(
+    pacs: httpx.Client, resource: str
+) -> None:
+    assert pacs.get(f"studies/1.9/{resource}").status_code == 404
+    video = {"Accept": 'multipart/related; type="video/mp4"'}
+    assert pacs.get(f"studies/1.1/{resource}", headers=video).status_code == 406
 
 
 def test_10_4_1_1_6_frames_in_the_order_of_the_list(pacs: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 
 import httpx
@@ -11,6 +12,7 @@ import pytest
 from pacslab.archive import Archive
 from tests.making import instance
 from tests.web.test_multipart import joined
+from tests.web.wado_fixtures import parts
 
 KIND = 'multipart/related; type="application/dicom"; boundary=XX'
 OF_11 = {"StudyInstanceUID": "1.1", "SeriesInstanceUID": "1.1.1"}
@@ -54,6 +56,23 @@ def test_10_5_1_2_dicom_json_with_bulk_data(web: httpx.Client, archive: Archive)
     kind = KIND.replace("application/dicom", "application/dicom+json")
     answer = web.post("/dicom-web/studies", content=body, headers={"Content-Type": kind})
     assert answer.status_code == 200
+    assert archive.counts()["instances"] == 2
+
+
+def test_10_5_1_2_native_dicom_model_with_bulk_data(web: httpx.Client, archive: Archive) -> None:
+    post(web, instance(**OF_11, SOPInstanceUID="1.1.1.1"))
+    accept = {"Accept": 'multipart/related; type="application/dicom+xml"'}
+    ((_, document),) = parts(web.get("/dicom-web/studies/1.1/metadata", headers=accept))
+    document = document.replace(b">1.1.1.1<", b">1.1.1.2<")
+    (uri,) = re.findall(rb'<BulkData uri="([^"]+)"', document)
+    body = (
+        b"--XX\r\nContent-Type: application/dicom+xml\r\n\r\n" + document
+        + b"\r\n--XX\r\nContent-Type: application/octet-stream\r\nContent-Location: " + uri
+        + b"\r\n\r\n" + bytes(32) + b"\r\n--XX--\r\n"
+    )  # fmt: skip
+    kind = KIND.replace("application/dicom", "application/dicom+xml")
+    answer = web.post("/dicom-web/studies", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 200, answer.headers
     assert archive.counts()["instances"] == 2
 
 

@@ -98,6 +98,16 @@ def test_10_6_3_3_required_return_attributes_of_instances(get: Get) -> None:
         assert set(INSTANCE.split()) <= set(image)
 
 
+def test_10_6_3_3_the_request_is_an_attribute_of_the_series(get: Get) -> None:
+    request = [{"00401001": {"vr": "SH", "Value": ["RP7"]}}]
+    for path in ("studies/1.1/series", "series?PatientID=P1"):
+        assert get(path)[0]["00400275"]["Value"] == request
+    for path in ("studies/1.1/instances", "instances?PatientID=P1"):  # with the series' attributes
+        assert get(path)[0]["00400275"]["Value"] == request
+    assert "00400275" not in get("studies/1.1/series/1.1.1/instances")[0]
+    assert "00400275" not in get("studies?PatientID=P1")[0]
+
+
 def test_10_6_3_3_relational_answers_have_the_attributes_of_the_levels_above(get: Get) -> None:
     shared = {"00081190", "00080056"}
     assert set(STUDY.split()) | set(SERIES.split()) <= set(get("series")[0])

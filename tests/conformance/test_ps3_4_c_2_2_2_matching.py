@@ -84,7 +84,43 @@ def test_c_2_2_2_5_what_is_no_date_or_time_is_refused(pacs: httpx.Client, query:
 
 
 def test_c_2_2_2_7_empty_value(matched: Get) -> None:
-    assert matched("StudyDescription=%22%22") == "3 4"
+    assert matched("StudyDescription=%22%22&emptyvaluematching=true") == "3 4"
+    assert matched("StudyDescription=%22%22") == ""
+
+
+def test_c_2_2_2_8_multiple_values_all_have_to_be_there(get: Get, matched: Get) -> None:
+    assert matched("ModalitiesInStudy=CT%5CMR&multiplevaluematching=true") == "1 2 3 4"
+    assert matched("ModalitiesInStudy=CT%5CUS&multiplevaluematching=true") == ""
+    assert len(get("instances?ImageType=AXIAL%5CORIGINAL&multiplevaluematching=true")) == 16
+    assert len(get("instances?ImageType=AXIAL%5CDERIVED&multiplevaluematching=true")) == 0
+    assert matched("PatientID=P1%5CP2&multiplevaluematching=true") == "1 2"  # it has one value
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("Mueller^Anne", "3"),
+        ("MULLER", "3"),
+        ("Jane^Doe", "1"),
+        ("Doe^Jon", "2"),
+        ("Doe^Janet", "1"),
+        ("Doe*", "1 2"),
+        ("Muellr*", "3"),
+        ("Miller^Anne", "3"),  # one letter of six
+        ("Moore", ""),
+        ("Roe^Jane", ""),
+        ("Yamada", "4"),
+        ("山田^太郎", "4"),
+        ("太郎", "4"),
+        ("やま*", "4"),
+        ("やまた", ""),
+        ("山口", ""),
+        ("Yamada^Tarou=山田", "4"),
+        ("Yamada=山口", ""),
+    ],
+)
+def test_c_2_2_2_1_1_fuzzy_person_names(matched: Get, name: str, found: str) -> None:
+    assert matched(f"PatientName={name}&fuzzymatching=true") == found
 
 
 def test_c_2_2_2_values_of_a_multiple_attribute_match_each_by_itself(get: Get) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 from pydicom.uid import (
+    HTJ2K,
     JPEG2000,
     UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
@@ -218,7 +222,9 @@ def test_options_have_an_effect_and_limits() -> None:
 @pytest.mark.parametrize(
     ("name", "target"),
     [
-        ("CT_small.dcm", HTJ2KLossless),
+        ("CT_small.dcm", HTJ2K),  # with loss
+        ("liver.dcm", HTJ2KLossless),
+        ("rtdose.dcm", HTJ2KLossless),
         ("CT_small.dcm", ExplicitVRBigEndian),
         ("CT_small.dcm", JPEGBaseline8Bit),
         ("CT_small.dcm", "1.2.3"),
@@ -237,6 +243,29 @@ def test_targets_that_do_not_fit(name: str, target: str) -> None:
         assert not can_transcode(pixels, target)
     with pytest.raises(PixelError, match="can't be had"):
         transcode(data, target)
+
+
+@pytest.mark.parametrize("target", [HTJ2KLossless, HTJ2KLosslessRPCL])
+@pytest.mark.parametrize("name", ["CT_small.dcm", "SC_rgb.dcm"])
+def test_htj2k_is_in_resolution_order_with_lengths_of_its_tiles(name: str, target: UID) -> None:
+    result = read(transcode(FILES[name].read_bytes(), target))
+    code = next(generate_frames(result.PixelData))
+    capabilities, style = code.index(b"\xff\x50"), code.index(b"\xff\x52")
+    assert code.index(b"\xff\x55") < code.index(b"\xff\x93")  # TLM before the data
+    assert code[style + 5] == 2  # RPCL (ISO/IEC 15444-1 table A.16)
+    assert code[style + 13] == 1  # the reversible transform (table A.20)
+    assert code[capabilities + 4 : capabilities + 8] == b"\x00\x02\x00\x00"  # part 15
+    colour = {"CT_small.dcm": "MONOCHROME2", "SC_rgb.dcm": "YBR_RCT"}
+    assert result.PhotometricInterpretation == colour[name]
+    assert "LossyImageCompression" not in result
+
+
+def test_without_its_encoder_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    data = FILES["CT_small.dcm"].read_bytes()
+    assert not can_transcode(data, HTJ2KLossless)
+    with pytest.raises(PixelError, match=r"pip install 'pacslab\[htj2k\]'"):
+        transcode(data, HTJ2KLossless)
 
 
 def test_values_outside_of_the_stored_bits_are_not_lost_in_silence() -> None:

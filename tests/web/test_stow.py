@@ -19,14 +19,19 @@ from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless
+from starlette.testclient import TestClient
 
 from pacslab.archive import Archive
 from pacslab.archive.files import Files
 from pacslab.dicom.instance import read
+from pacslab.web import xml
+from pacslab.web.app import create_app
+from pacslab.web.context import Context
 from tests.conftest import dicom_file
 from tests.making import instance
 from tests.servers import client, serving
 from tests.web.test_multipart import joined
+from tests.web.wado_fixtures import parts
 
 MULTIPART = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=XX'}
 
@@ -185,6 +190,162 @@ def test_dicom_json_with_bulk_data(web: httpx.Client, archive: Archive) -> None:
         answer = web.post("/dicom-web/studies", content=text, headers={"Content-Type": kind})
         assert answer.status_code == status, (broken, answer.text)
         assert answer.headers.get("warning", "").isprintable()
+
+
+XML = "application/dicom+xml"
+
+
+def xml_body(*documents: bytes, bulk: tuple[str, bytes] | None = None) -> bytes:
+    """A multipart body of documents, and a part of bulk data."""
+    body = b"".join(
+        f"--XX\r\nContent-Type: {XML}\r\n\r\n".encode() + one + b"\r\n" for one in documents
+    )
+    if bulk:
+        head = f"--XX\r\nContent-Type: application/octet-stream\r\nContent-Location: {bulk[0]}"
+        body += head.encode() + b"\r\n\r\n" + bulk[1] + b"\r\n"
+    return body + b"--XX--"
+
+
+def post_xml(web: httpx.Client, body: bytes) -> httpx.Response:
+    kind = f'multipart/related; type="{XML}"; boundary=XX'
+    return web.post("/dicom-web/studies", content=body, headers={"Content-Type": kind})
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "rtplan.dcm", "test-SR.dcm", "rtdose.dcm"])
+def test_native_dicom_model_with_bulk_data(
+    web: httpx.Client, archive: Archive, name: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """What the metadata says in XML, stored in another archive, is the same data set."""
+    original = pydicom.dcmread(dicom_file(name))
+    with Archive(tmp_path / "other") as other:
+        other.add(dicom_file(name).read_bytes())
+        there = TestClient(create_app(Context(other)))
+        at = (
+            f"/dicom-web/studies/{original.StudyInstanceUID}/series/{original.SeriesInstanceUID}"
+            f"/instances/{original.SOPInstanceUID}"
+        )
+        told = there.get(f"{at}/metadata", headers={"Accept": f'multipart/related; type="{XML}"'})
+        (document,) = [data for _, data in parts(told)]
+        root = ElementTree.fromstring(document)
+        bulk = [e.attrib["uri"] for e in root.iter() if e.tag.endswith("BulkData")]
+        body = xml_body(document, bulk=(bulk[0], there.get(bulk[0]).content) if bulk else None)
+        before = there.get(f"{at}/metadata").json()
+    answer = post_xml(web, body)
+    assert answer.status_code == 200, (answer.text, answer.headers)
+    (stored,) = archive.instances()
+    again = pydicom.dcmread(stored.path)
+    assert again.get("PixelData") == original.get("PixelData")
+    assert again.get("PatientName") == original.get("PatientName")
+    assert len(bulk) == ("PixelData" in original)
+    after = web.get(f"{at}/metadata").json()
+    assert _plain(after) == _plain(before)
+
+
+def _plain(header: Any) -> Any:
+    """DICOM JSON, numbers as numbers: DS and IS may be either."""
+    if isinstance(header, dict):
+        if header.get("vr") in ("DS", "IS") and "Value" in header:
+            return [None if v is None else float(v) for v in header["Value"]]
+        return {
+            k: _plain(v) for k, v in header.items()
+            if k != "00080005" and not (len(k) == 8 and k.endswith("0000"))
+        }  # fmt: skip
+    return [_plain(one) for one in header] if isinstance(header, list) else header
+
+
+BOMB = b"""<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>
+<NativeDicomModel><DicomAttribute tag="00100020" vr="LO"><Value number="1">&b;</Value>
+</DicomAttribute></NativeDicomModel>"""
+OUTSIDE = b"""<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/hostname">]><NativeDicomModel/>"""
+
+
+def _nested(depth: int) -> bytes:
+    start = b'<DicomAttribute tag="00081115" vr="SQ"><Item number="1">'
+    inside = start * depth + b"</Item></DicomAttribute>" * depth
+    return b"<NativeDicomModel>" + inside + b"</NativeDicomModel>"
+
+
+def _attribute(inside: bytes, vr: bytes = b"LO") -> bytes:
+    return (
+        b'<NativeDicomModel><DicomAttribute tag="00100020" vr="' + vr + b'">' + inside
+        + b"</DicomAttribute></NativeDicomModel>"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        (b"<Native", "can't be parsed"),
+        (b"", "can't be parsed"),
+        (BOMB, "DTDs"),
+        (OUTSIDE, "DTDs"),
+        (b"<html/>", "NativeDicomModel"),
+        (b"<NativeDicomModel><Value/></NativeDicomModel>", "DicomAttribute"),
+        (_nested(40), "deep"),
+        (_nested(20000), "deep"),
+        (_attribute(b"<Value>x</Value>"), "number"),
+        (_attribute(b'<Value number="9999999">x</Value>'), "number 9999999"),
+        (_attribute(b'<Value number="1">x</Value>', b"US"), "no number"),
+    ],
+    ids=range(11),
+)
+def test_dicom_xml_that_is_none_is_400(
+    web: httpx.Client, archive: Archive, document: bytes, said: str
+) -> None:
+    answer = post_xml(web, xml_body(document))
+    assert answer.status_code == 400, answer.text
+    assert said in answer.json()["detail"]
+    assert archive.counts()["instances"] == 0
+
+
+def test_dicom_xml_too_large_is_400(web: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pacslab.web.xml._LARGEST", 100)
+    answer = post_xml(web, xml_body(_nested(3)))
+    assert answer.status_code == 400
+    assert "parts of their own" in answer.json()["detail"]
+
+
+def test_dicom_xml_that_lacks_its_bulk_data_is_refused_and_named(web: httpx.Client) -> None:
+    attributes = (
+        ("00080016", "UI", '<Value number="1">1.2.840.10008.5.1.4.1.1.7</Value>'),
+        ("00080018", "UI", '<Value number="1">1.2.3</Value>'),
+        ("7FE00010", "OW", '<BulkData uri="elsewhere"/>'),
+    )
+    inside = "".join(f'<DicomAttribute tag="{t}" vr="{v}">{x}</DicomAttribute>'
+                     for t, v, x in attributes)  # fmt: skip
+    answer = post_xml(web, xml_body(f"<NativeDicomModel>{inside}</NativeDicomModel>".encode()))
+    assert answer.status_code == 409
+    (failed,) = answer.json()["00081198"]["Value"]
+    assert failed["00081155"]["Value"] == ["1.2.3"]
+
+
+def test_private_attributes_in_xml_get_a_block_of_their_creator() -> None:
+    creator = '<DicomAttribute tag="00090010" vr="LO"><Value number="1">A</Value></DicomAttribute>'
+    private = (
+        f'<DicomAttribute tag="00090001" vr="LO" privateCreator="{c}"><Value number="1">{c}</Value>'
+        "</DicomAttribute>"
+        for c in "BA"
+    )
+    found = xml.read(f"<NativeDicomModel>{creator}{''.join(private)}</NativeDicomModel>".encode())
+    assert {tag: element["Value"] for tag, element in found.items()} == {
+        "00090010": ["A"], "00090011": ["B"], "00091001": ["A"], "00091101": ["B"],
+    }  # fmt: skip
+
+
+def test_what_is_written_as_xml_is_read_as_the_same() -> None:
+    header = {
+        "00080005": {"vr": "CS", "Value": ["ISO_IR 192"]},
+        "00080008": {"vr": "CS", "Value": ["ORIGINAL", None, "AXIAL"]},
+        "00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^^C", "Ideographic": "山田^太郎"}]},
+        "00100020": {"vr": "LO"},
+        "00280010": {"vr": "US", "Value": [4]},
+        "00189073": {"vr": "FD", "Value": [1.5]},
+        "00081115": {"vr": "SQ", "Value": [{"0020000E": {"vr": "UI", "Value": ["1.2"]}}, {}]},
+        "00420011": {"vr": "OB", "InlineBinary": "AAEC"},
+        "7FE00010": {"vr": "OW", "BulkDataURI": "https://x/?a=1&b=<2>"},
+    }
+    assert xml.read(xml.document(header)) == header
 
 
 @pytest.mark.parametrize("named", [True, False])

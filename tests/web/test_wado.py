@@ -203,11 +203,35 @@ def test_damaged_pixels_harm_no_neighbours(archive: Archive) -> None:
             whole.PixelData = kept
     client = _client(archive)
     url = f"/dicom-web/studies/{STUDY}/series/{SERIES}"
-    found = [f["content-location"].rsplit(".", 1)[1] for f, _ in parts(client.get(url))]
-    assert found == ["1", "3"]
+    found = parts(client.get(url))
+    assert [f["content-location"].rsplit(".", 1)[1] for f, _ in found] == ["1", "2", "3"]
+    syntaxes = [f["content-type"].rpartition("=")[2] for f, _ in found]
+    assert syntaxes == ["1.2.840.10008.1.2.1", stored.transfer_syntax_uid, "1.2.840.10008.1.2.1"]
+    assert ["warning" in f for f, _ in found] == [False, True, False]
     alone = client.get(f"{url}/instances/{SERIES}.2")
     assert (alone.status_code, alone.json()["code"]) == (500, "pixels")
     assert len(parts(client.get(url, headers={"accept": MULTIPART_ANY}))) == 3
+
+
+def test_htj2k_without_its_encoder_is_406_with_the_remedy(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = _series(archive, 1, Rows=64, PixelData=bytes(64 * 4 * 2))
+    (stored,) = archive.instances()
+    asked = [
+        (f"{url}/instances/{stored.sop_instance_uid}", "application/dicom"),
+        (f"{url}/instances/{stored.sop_instance_uid}/frames/1", "image/jphc"),
+    ]
+    client = _client(archive)
+    for at, kind in asked:
+        accept = {"accept": f"{kind}; transfer-syntax=1.2.840.10008.1.2.4.201"}
+        answer = client.get(at, headers=accept)
+        assert answer.headers["content-type"] == accept["accept"]
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "imagecodecs", None)
+            answer = client.get(at, headers=accept)
+        assert answer.status_code == 406
+        assert "pip install 'pacslab[htj2k]'" in answer.json()["detail"]
 
 
 def test_a_file_that_shrinks_while_it_is_sent_breaks_the_answer_off(archive: Archive) -> None:

@@ -91,6 +91,11 @@ def test_size_window_region_and_quality() -> None:
         ({"contentType": "application/dicom", "transferSyntax": "x"}, 400),
         ({"contentType": "application/dicom", "transferSyntax": "1.2.840.10008.1.2"}, 406),
         ({"anonymize": "yes"}, 406),
+        ({"anonymize": "no"}, 400),
+        ({"presentationSeriesUID": "1.2"}, 406),
+        ({"seriesUID": "1.2"}, 404),
+        ({"contentType": "application/dicom", "objectUID": "1.2.3.4.5.6"}, 404),
+        ({"contentType": "no media type"}, 400),
         ({"presentationUID": "1.2"}, 406),
     ],
 )
@@ -98,6 +103,12 @@ def test_what_cannot_be_meant_is_refused_with_the_reason(said: dict[str, str], s
     answer = _get("CT_small.dcm", **said)
     assert answer.status_code == status
     assert answer.json()["detail"]
+
+
+def test_what_has_no_effect_does_no_harm() -> None:
+    plain = _get("CT_small.dcm").content
+    for said in ({"charset": "UTF-8"}, {"annotation": "patient"}, {"unknown": "x"}):
+        assert _get("CT_small.dcm", **said).content == plain
 
 
 def test_what_has_no_pixels_is_sent_as_object() -> None:
