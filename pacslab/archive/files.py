@@ -87,12 +87,8 @@ class Files:
         The same bytes are kept once, however often they come. ``name`` is the file's, where the
         bytes' hash must not be.
         """
-<<<<<<< HEAD
-        name = name or f"{hashlib.sha256(data).hexdigest()[:32]}-refused.dcm"
+        name = name or f"{buffers.sha256(data)[:32]}-refused.dcm"
         kept = self.quarantine / name
-=======
-        kept = self.quarantine / f"{buffers.sha256(data)[:32]}-refused.dcm"
->>>>>>> d180a916ea17e5b4f824ccd5e23586a9a258f9bc
         try:
             self._write_new(buffers.pieces(data)).rename(kept)
             self._explain(kept, reason, code, source)
