@@ -174,7 +174,7 @@ class Known:
 
     def _note(self, word: str) -> None:
         if len(word) >= (4 if word.isascii() else 2) and fold(word) not in _PARTICLES:
-            self._written.add(word)
+            self._written |= {word, *spellings(word)}
 
     def _learn_id(self, text: str) -> None:
         folded = fold(text)
