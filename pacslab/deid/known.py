@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Final
 
 from pydicom._dicom_dict import DicomDictionary
@@ -149,8 +150,8 @@ class Known:
                 for one in pieces:
                     for spelled in spellings(one):
                         self._word(spelled, kind)
-                if kind is Kind.PATIENT and fold(word) not in self._weak:
-                    self._note(word)
+                    if kind is Kind.PATIENT and fold(one) not in self._weak:
+                        self._note(one)
                 if word and word[0].isalpha():
                     self._initials.add(fold(word[0]))
             folded = [fold(w) for w in plain]
@@ -173,6 +174,8 @@ class Known:
         (self._weak if weak else self._strong).setdefault(word, kind)
 
     def _note(self, word: str) -> None:
+        if all(ord(b) - ord(a) == 1 for a, b in pairwise(word)):
+            return  # 12345678 stands in every lookup table that is a ramp
         if len(word) >= (4 if word.isascii() else 2) and fold(word) not in _PARTICLES:
             self._written |= {word, *spellings(word)}
 

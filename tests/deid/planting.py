@@ -66,7 +66,7 @@ def planted(kind: str) -> bytes:
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = syntax
     meta.MediaStorageSOPClassUID = CLASSES[kind]
-    meta.MediaStorageSOPInstanceUID = f"{ROOT}.1.{len(kind)}"
+    meta.MediaStorageSOPInstanceUID = f"{ROOT}.1.{[*CLASSES].index(kind)}"
     meta.SourceApplicationEntityTitle = "QUIBBLETHORPE"
     meta.PrivateInformationCreatorUID = f"{ROOT}.66"
     meta.PrivateInformation = b"Zephyrine Quibblethoerpe"
@@ -79,7 +79,7 @@ def planted(kind: str) -> bytes:
         is_little_endian=syntax != ExplicitVRBigEndian,
     )
     dataset.SOPClassUID = CLASSES[kind]
-    dataset.SOPInstanceUID = f"{ROOT}.1.{len(kind)}"
+    dataset.SOPInstanceUID = f"{ROOT}.1.{[*CLASSES].index(kind)}"
     dataset.Modality = "DOC" if kind == "DOC" else kind
     _people(dataset)
     _nested(dataset)
