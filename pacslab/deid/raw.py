@@ -56,16 +56,19 @@ def value_of(element: Element, dataset: Dataset) -> bytes:
 
 
 def changed(element: Element, vr: str, value: bytes, like: Dataset) -> RawDataElement:
-    """An element with another value, encoded as its data set is."""
-    return made(int(element.tag), element.VR or vr, value, like)
+    """An element with another value of a VR, encoded as its data set is; UN stays UN."""
+    return made(int(element.tag), vr, value, like, written_as=element.VR)
 
 
-def made(tag: int, vr: str, value: bytes, like: Dataset) -> RawDataElement:
-    """A new element, encoded as a data set is."""
+def made(
+    tag: int, vr: str, value: bytes, like: Dataset, *, written_as: str | None = None
+) -> RawDataElement:
+    """A new element, encoded as a data set is and padded as its VR wants it (PS3.5 6.2)."""
     implicit, little = like.original_encoding
-    value += bytes(len(value) % 2) if vr not in STRINGS or vr == "UI" else b" " * (len(value) % 2)
-    return RawDataElement(BaseTag(tag), None if implicit else vr, len(value), value, 0,
-                          bool(implicit), little is not False, True)  # fmt: skip
+    padding = b" " if vr in STRINGS and vr != "UI" else b"\0"
+    value += padding * (len(value) % 2)
+    return RawDataElement(BaseTag(tag), None if implicit else written_as or vr, len(value), value,
+                          0, bool(implicit), little is not False, True)  # fmt: skip
 
 
 def encode_as(dataset: Dataset, like: Dataset) -> None:

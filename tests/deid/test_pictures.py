@@ -10,10 +10,10 @@ from PIL import Image
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import (
+    MPEG2MPML,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLSLossless,
-    MPEG2MPML,
     RLELossless,
 )
 

@@ -30,11 +30,11 @@ SCRIPTS = (
     (("", "ISO 2022 IR 149"), "euc_kr", "독고황보", "남궁선우"),
     (("ISO_IR 192",), "utf-8", "Quibblethörpe", "Зефирина"),
 )
-_TEXTS = (0x00081030, 0x00104000, 0x00181020, 0x00204000, 0x00283006, 0x0040A160, 0x00700006,
+_TEXTS = (0x00081030, 0x00104000, 0x00181020, 0x00204000, 0x00282000, 0x0040A160, 0x00700006,
           0x00080070, 0x00180010, 0x00081090, 0x0018115E, 0x00080104)  # fmt: skip
 _SEQUENCES = (0x00400275, 0x00081140, 0x0040A730, 0x00082218, 0x04000561, 0x00400555, 0x00081250)
 _UIDS = (0x00080018, 0x00081155, 0x0020000D, 0x00209161, 0x00041511)
-_VRS = {0x00081030: "LO", 0x00104000: "LT", 0x00181020: "LO", 0x00204000: "LT", 0x00283006: "OW",
+_VRS = {0x00081030: "LO", 0x00104000: "LT", 0x00181020: "LO", 0x00204000: "LT", 0x00282000: "OB",
         0x0040A160: "UT", 0x00700006: "ST", 0x00080070: "LO", 0x00180010: "LO",
         0x00081090: "LO", 0x0018115E: "DS", 0x00080104: "LO"}  # fmt: skip
 
@@ -50,8 +50,8 @@ def data_sets(draw: Any, names: tuple[str, str], depth: int = 0) -> Dataset:
     )  # fmt: skip
     for tag in draw(st.sets(st.sampled_from(_TEXTS), max_size=5)):
         vr = _VRS[tag]
-        if vr in {"OW", "DS"}:
-            made.add(DataElement(tag, vr, bytes(16) if vr == "OW" else "1.5"))
+        if vr in {"OB", "DS"}:
+            made.add(DataElement(tag, vr, bytes(16) if vr == "OB" else "1.5"))
         else:
             made.add(DataElement(tag, vr, draw(words)))
     for tag in draw(st.sets(st.sampled_from(_UIDS), max_size=2)):

@@ -12,7 +12,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from pacslab.archive import Archive, Status
+from pacslab.archive import Archive
 from pacslab.deid.engine import Engine
 from pacslab.deid.keys import Keys
 from pacslab.demo import real
@@ -82,7 +82,7 @@ def test_nothing_new_is_wrong_with_them(profile: str, tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_demo_data_can_still_be_stacked(tmp_path: Path) -> None:
-    """The slices of each series of the CBCT head lie where they lay."""
+    """A series stays a series, of images of the same size."""
     from pacslab.archive.inbox import find
 
     files = [f for c in real.collections() for f in c.files]
@@ -99,8 +99,7 @@ def test_demo_data_can_still_be_stacked(tmp_path: Path) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outcome = engine.deidentify(data)
-            receipt = archive.add(outcome.data)
-            assert receipt.status is not Status.REFUSED or receipt.error is not None
+            assert archive.add(outcome.data).error is None
             after = read(outcome.data)
             for keyword in ("Rows", "Columns", "NumberOfFrames", "Modality"):
                 assert after.row.get(keyword) == before.row.get(keyword)
