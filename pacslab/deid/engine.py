@@ -30,6 +30,7 @@ from pacslab.deid.text import Cleaner, Habits
 from pacslab.deid.tree import Tree
 from pacslab.deid.values import Person, Values
 from pacslab.dicom.instance import data_set_offset, file_prefix
+from pacslab.dicom.uids import is_uid
 from pacslab.errors import DeidentificationError, UsageError
 
 _LATIN = ("iso8859",)
@@ -240,6 +241,8 @@ def _read(data: bytes) -> tuple[FileDataset, UID, bytes]:
         dataset.set_original_encoding(True, little, dataset.original_character_set)
     plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
     syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax and not is_uid(str(syntax)):
+        raise DeidentificationError("its transfer syntax isn't a UID: correct it and try again")
     return dataset, UID(syntax or (ImplicitVRLittleEndian if implicit else plain)), data
 
 

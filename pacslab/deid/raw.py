@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import lru_cache
 from struct import Struct
@@ -26,6 +27,7 @@ _CODED: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _LONGEST: Final = {"AE": 16, "CS": 16, "LO": 64, "SH": 16, "ST": 1024, "LT": 10240}
 _LONG_LENGTH: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR",
                                  "UT", "UV"})  # fmt: skip
+_DEFINED: Final = re.compile(rb"(?:ISO[ _-]?(?:2022 )?(?:IR|8859)[ _-]?\d{1,3}|GB18030|GBK)?", re.I)
 _UNDEFINED: Final = 0xFFFFFFFF
 _HEAD, _SHORT, _LONG = Struct("<HHI"), Struct("<HH2sH"), Struct("<HH2sHI")
 
@@ -143,6 +145,13 @@ def encodings_of(dataset: Dataset, inherited: tuple[str, ...]) -> tuple[str, ...
         return inherited
     value = value_of(element, dataset).strip(b"\0 ")
     return _encodings(value) if value else inherited
+
+
+def defined_terms(value: bytes) -> bytes:
+    """A Specific Character Set without what is none (PS3.3 C.12.1.1.2)."""
+    terms = [term.strip(b"\0 ") for term in value.split(b"\\")]
+    known = [term for term in terms if _DEFINED.fullmatch(term)]
+    return value if len(known) == len(terms) else b"\\".join(known)
 
 
 @lru_cache(maxsize=256)

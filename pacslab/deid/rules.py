@@ -139,6 +139,8 @@ class Rules:
                 return Rule(Verb.KEEP, where, Category.HIPAA)
             modified = self.profile.has(Option.RETAIN_MODIFIED_DATES)
             return Rule(Verb.SHIFT if modified else Verb.DUMMY, where, Category.HIPAA)
+        if vr == "UR" and not self.profile.has(Option.RETAIN_INSTITUTION_IDENTITY):
+            return Rule(Verb.REMOVE, where, Category.TCIA)  # the addresses of somebody's servers
         if vr in _FREE and self.profile.unlisted_text == "remove":
             return Rule(Verb.EMPTY, where, Category.TCIA)
         return Rule(Verb.KEEP, where)

@@ -113,7 +113,7 @@ class Tree:
             self._removed(place, tag, value, rule)
             return None
         if tag == _CHARACTER_SET:
-            new, did = raw.decoded(value, vr, place.encodings).encode(), Did.TEXT_REMOVED
+            new, did = raw.defined_terms(value), Did.TEXT_REMOVED
         elif tag == _DOCUMENT_LENGTH:
             order = "big" if dataset.original_encoding[1] is False else "little"
             length = len(documents.empty(self._mime_type))

@@ -15,6 +15,7 @@ from pacslab.deid.text import MARKER, Cleaner
 
 _NUMBERS: Final = frozenset({"AS", "DA", "DS", "DT", "IS", "TM"})
 _NUMERIC: Final = re.compile(rb"[0-9+\-.:eE\\ DWMY]*")
+_WORD: Final = re.compile(rb"[A-Za-z]{3}|[^\x00-\x7f]")
 _TEXT: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _IDENTIFIES: Final = ("Identifier", "ID", "Number", "IDs", "ReadingID")
 _SMALLEST: Final = 8  # bytes from which a binary value may hold a name
@@ -61,9 +62,9 @@ class Values:
         clean = [cleaner.clean(part, thorough=deep) for part in parts]
         if clean == parts:
             # In an encoding that isn't the declared one, words look like others
-            if value.isascii() or not cleaner.known.in_bytes(value):
-                return value
-            return b""
+            known = not value.isascii() and cleaner.known.in_bytes(value)
+            # Nor is a word a number, whatever it says
+            return b"" if known or (vr in _NUMBERS and _WORD.search(value)) else value
         if vr in _NUMBERS or vr == "UI":
             return b""
         new = "\\".join(clean)

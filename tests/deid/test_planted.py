@@ -10,6 +10,7 @@ import pytest
 from pacslab.deid.engine import Engine, Outcome
 from pacslab.deid.keys import Keys
 from tests.deid.planting import ALWAYS, CLASSES, ROOT, STRICT, found_in, opened, planted
+from tests.making import instance
 
 KEYS = Keys(bytes(range(32)))
 PROFILES = {"basic": STRICT, "research": STRICT, "public": STRICT, "fake-patient": ALWAYS}
@@ -107,3 +108,28 @@ def test_a_fake_patient_is_the_same_everywhere() -> None:
     assert f"{family} {given}" in ct.StudyDescription
     age = 2021 - int(ct.PatientBirthDate[:4]) - (ct.PatientBirthDate[4:] > "0314")
     assert age == 78
+
+
+@pytest.mark.parametrize(
+    ("keyword", "hidden", "left"),
+    [
+        ("SpecificCharacterSet", ["ISO_IR 192", "Quibblethorpe"], "ISO_IR 192"),
+        ("RetrieveURL", "https://ottokar.example/quibblethorpe", None),
+        ("SOPClassUID", "1.2.840.10008.5.1.4.1.1.2\0Quibblethorpe", "1.2.840.10008.5.1.4.1.1.2"),
+        ("ManufacturerModelName", "Quibblethorpe", "its pseudonym"),
+    ],
+)
+def test_other_places(keyword: str, hidden: object, left: object) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = instance(PatientName="Quibblethorpe^Zephyrine", **{keyword: hidden})
+    outcome = Engine("basic", KEYS).deidentify(data)
+    assert found_in(data, ALWAYS) != []
+    assert found_in(outcome.data, STRICT) == []
+    value = opened(outcome.data).get(keyword)
+    assert value == (opened(outcome.data).PatientID if keyword.startswith("Manu") else left)
+
+
+def test_a_word_is_no_number() -> None:
+    data = instance(SliceThickness="1.25").replace(b"1.25", b"Roe ")
+    assert opened(Engine("basic", KEYS).deidentify(data).data).SliceThickness is None
