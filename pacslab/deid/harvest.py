@@ -57,7 +57,7 @@ def values(dataset: Dataset, rules: Rules, encodings: tuple[str, ...]) -> Iterat
         told = raw.decoded(raw.value_of(element, dataset), vr, encodings)
         for one in [told] if vr in raw.SINGLE else told.split("\\"):
             if one.strip() and len(one) <= _LONGEST:
-                yield Value(kind, one.strip())
+                yield Value(kind, one.strip(), own=number >> 16 == 0x0010)
 
 
 def items(dataset: Dataset, tag: int) -> list[Dataset]:

@@ -15,6 +15,7 @@ from pydicom._dicom_dict import DicomDictionary
 
 from pacslab.deid import dates
 from pacslab.deid.folding import fold, fold_with_places, spellings
+from pacslab.deid.wordlist import any_of
 
 
 class Kind(StrEnum):
@@ -34,6 +35,8 @@ class Value:
 
     kind: Kind
     text: str
+    own: bool = True
+    """Whether it is the patient's, not one of the many that a report may name."""
 
 
 # Words of names that say nothing by themselves.
@@ -57,6 +60,8 @@ _MONTHS: Final = (
     ("november", "nov", "novembre", "noviembre"),
     ("december", "dec", "dez", "dezember", "decembre", "diciembre"),
 )
+_MOST_PATTERNS: Final = 400
+_LONGEST: Final = 64  # letters of a word
 _APART: Final = re.compile(r"[\s,;.^_/=&-]{0,3}")
 _LETTER_BEFORE, _LETTER_AFTER = r"(?<![^\W\d_])", r"(?![^\W\d_])"
 _ENCODINGS: Final = ("utf-8", "latin-1", "utf-16-le", "utf-16-be", "shift_jis", "iso2022_jp",
@@ -89,7 +94,7 @@ class Known:
         self._patterns: list[str] = []
         self._initials: set[str] = set()
         self._written: set[str] = set()  # as it stands, for bytes
-        for value in sorted(set(values)):
+        for value in sorted(set(values), key=lambda v: (not v.own, v)):
             self._learn(value)
         self._expression = self._compiled()
 
@@ -122,8 +127,12 @@ class Known:
 
     def _learn(self, value: Value) -> None:
         text = value.text.strip()
+        # Words cost nothing in number, patterns do: of very many the plain spellings must do
+        several = len(self._patterns) < _MOST_PATTERNS
         if value.kind in (Kind.PATIENT, Kind.PERSON):
             self._learn_name(text, value.kind)
+        elif not several:
+            self._plain(text)
         elif value.kind is Kind.DATE:
             self._learn_date(text)
         elif value.kind is Kind.PHONE:
@@ -138,6 +147,10 @@ class Known:
                     self._patterns.append(r"(?<!\w)" + r"[\W_]{1,3}".join(words) + r"(?!\w)")
         else:
             self._learn_id(text)
+
+    def _plain(self, text: str) -> None:
+        if len(re.sub(r"\W", "", text)) >= 4:
+            self._strong.setdefault(fold(text)[:_LONGEST], Kind.ID)
 
     def _learn_name(self, text: str, kind: Kind) -> None:
         for group in text.split("="):
@@ -159,11 +172,11 @@ class Known:
                 # Written together: file names, logins, languages without spaces
                 for joined in ("".join(folded), "".join(reversed(folded)),
                                folded[0] + folded[1], folded[1] + folded[0]):  # fmt: skip
-                    if len(joined) >= (2 if not joined.isascii() else 6):
+                    if (2 if not joined.isascii() else 6) <= len(joined) <= _LONGEST:
                         self._strong.setdefault(joined, kind)
 
     def _word(self, word: str, kind: Kind) -> None:
-        word = word.strip(" .")
+        word = word.strip(" .")[:_LONGEST]
         if not word or word in _PARTICLES or not any(c.isalpha() for c in word):
             return
         alphabet = _has_spaces(word)
@@ -177,7 +190,7 @@ class Known:
         if all(ord(b) - ord(a) == 1 for a, b in pairwise(word)):
             return  # 12345678 stands in every lookup table that is a ramp
         if len(word) >= (4 if word.isascii() else 2) and fold(word) not in _PARTICLES:
-            self._written |= {word, *spellings(word)}
+            self._written |= {one[:_LONGEST] for one in (word, *spellings(word))}
 
     def _learn_id(self, text: str) -> None:
         folded = fold(text)
@@ -193,7 +206,7 @@ class Known:
         before = r"(?<!\d)" if core[0].isdigit() else _LETTER_BEFORE
         after = r"(?!\d)" if core[-1].isdigit() else _LETTER_AFTER
         self._patterns.append(before + inner + after)
-        self._strong.setdefault(folded, Kind.ID)
+        self._plain(folded[:_LONGEST])
         self._note(text)
 
     def _learn_date(self, text: str) -> None:
@@ -227,12 +240,12 @@ class Known:
 
     @staticmethod
     def _bounded(words: Iterable[str]) -> list[str]:
-        longest = sorted(words, key=lambda w: (-len(w), w))
-        spaced = [re.escape(w) for w in longest if _has_spaces(w)]
+        words = list(words)
+        spaced = [w for w in words if _has_spaces(w)]
         # Chinese and Japanese have no spaces between words
-        dense = [re.escape(w) for w in longest if not _has_spaces(w)]
-        bounded = f"{_LETTER_BEFORE}(?:{'|'.join(spaced)}){_LETTER_AFTER}"
-        return ([bounded] if spaced else []) + dense
+        dense = [w for w in words if not _has_spaces(w)]
+        bounded = f"{_LETTER_BEFORE}(?:{any_of(spaced)}){_LETTER_AFTER}"
+        return ([bounded] if spaced else []) + ([any_of(dense)] if dense else [])
 
     @staticmethod
     def _supported(folded: str, found: list[re.Match[str]]) -> Iterator[tuple[int, int, set[str]]]:
@@ -265,11 +278,10 @@ class Known:
 
     @cached_property
     def _bytes(self) -> re.Pattern[bytes] | None:
-        needles: set[bytes] = {re.escape(n) for n in self._needles() if len(n) >= 4}
+        needles = {n.decode("latin-1") for n in self._needles() if len(n) >= 4}
         if not needles:
             return None
-        longest_first = [n for _, n in sorted((len(n), n) for n in needles)][::-1]
-        return re.compile(b"|".join(longest_first), re.IGNORECASE)
+        return re.compile(any_of(needles).encode("latin-1"), re.IGNORECASE)
 
     def _needles(self) -> Iterator[bytes]:
         for word in self._written:
