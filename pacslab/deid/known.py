@@ -69,11 +69,19 @@ _ENCODINGS: Final = ("utf-8", "latin-1", "utf-16-le", "utf-16-be", "shift_jis", 
                      "iso8859_8", "iso8859_6", "tis_620")  # fmt: skip
 
 
+# Makers, after whom operators are called now and then ("Siemens^Service"); programs ask for them
+_MAKERS: Final = frozenset({
+    "agfa", "bruker", "canon", "carestream", "elekta", "esaote", "fuji", "fujifilm", "healthcare",
+    "healthineers", "hitachi", "hologic", "kodak", "medical", "mindray", "neusoft", "philips",
+    "samsung", "service", "shimadzu", "siemens", "systems", "toshiba", "varian",
+})  # fmt: skip
+
+
 @cache
 def _vocabulary() -> frozenset[str]:
     """Words that the standard's attribute names are made of: no name by themselves (LONG AXIS)."""
     names = (entry[2].lower() for entry in DicomDictionary.values())
-    return frozenset(word for name in names for word in re.findall("[a-z]+", name))
+    return _MAKERS.union(word for name in names for word in re.findall("[a-z]+", name))
 
 
 def _has_spaces(word: str) -> bool:

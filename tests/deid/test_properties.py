@@ -100,7 +100,7 @@ def objects(draw: Any) -> tuple[bytes, str, str]:
 
 
 @given(objects(), st.sampled_from(PROFILES))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_object(made: tuple[bytes, str, str], profile: str) -> None:
     data, encoding, family = made
     name = family.encode(encoding)
@@ -115,7 +115,7 @@ def test_any_object(made: tuple[bytes, str, str], profile: str) -> None:
 
 
 @given(objects(), st.sampled_from(("basic", "research", "public")))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_another_key_another_everything(made: tuple[bytes, str, str], profile: str) -> None:
     one, other = (opened(Engine(profile, k).deidentify(made[0]).data) for k in (KEYS, OTHER))
     assert one.PatientID != other.PatientID

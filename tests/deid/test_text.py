@@ -14,6 +14,7 @@ VALUES = (
     Value(Kind.ID, "12"),
     Value(Kind.DATE, "19570309"),
     Value(Kind.PERSON, "Smith^Anne"),
+    Value(Kind.PERSON, "Siemens^Service"),
     Value(Kind.PLACE, "St. Mary's Hospital"),
     Value(Kind.PHONE, "+49 30 5550199"),
 )
@@ -43,7 +44,8 @@ def test_known_values_are_found(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "LONG AXIS", "long TR", "12 weeks", "T2 2D 5/10", "HANSEN", "Smithsonian", "Handsome",
+        "LONG AXIS", "long TR", "SIEMENS",
+        "12 weeks", "T2 2D 5/10", "HANSEN", "Smithsonian", "Handsome",
         "1.2.840", "L", "R", "64 Slice CT 1.25 0.75", "MS PROTOCOL", "DR CHEST PA", "C 4.2.1",
         "syngo MR E11", "ax T1 +C 3mm", "0.5 1.0 2.25 4.50", "HFS", "FLAIR TE 120 TR 9000",
     ],
