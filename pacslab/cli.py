@@ -274,9 +274,10 @@ def _deidentify(options: argparse.Namespace) -> int:
     from pacslab.deid.job import Job
 
     counts = dict.fromkeys(map(str, Status), 0)
+    forget = str(options.forget).lower() in {"1", "true", "yes", "on"}
     with _existing(options.directory) as archive:
         job = Job(archive, options.out, options.profile or "basic",
-                  forget=bool(options.forget), workers=options.workers)  # fmt: skip
+                  forget=forget, workers=options.workers)  # fmt: skip
         cohort = query(Mirror(archive), options.sql) if options.sql else None
         chosen = list(instances_of(archive, cohort))
         bar = tqdm(job.run(chosen), desc="de-identifying", unit="file", total=len(chosen))
