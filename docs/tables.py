@@ -8,6 +8,7 @@ from pydicom.uid import UID
 
 from pacslab import errors
 from pacslab.archive.search import fields_of
+from pacslab.deid import profiles
 from pacslab.dicom import matching, names
 from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pacslab.dicom.keywords import Attribute, Level, at, returned_at, returned_if_there
@@ -193,6 +194,20 @@ def uri_parameters() -> str:
     return _table("parameter | ", ((f"`{k}`", said) for k, said in wado_uri.PARAMETERS.items()))
 
 
+def confidentiality() -> str:
+    """The options of PS3.15 E.3, and which profile has them."""
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        loaded = [profiles.load(name) for name in profiles.names()]
+        code, meaning = profiles.BASIC
+        yield meaning, f"DCM {code}", ", ".join(f"`{profile.name}`" for profile in loaded)
+        for option, (code, meaning) in profiles.CODES.items():
+            having = ", ".join(f"`{p.name}`" for p in loaded if p.has(option))
+            yield meaning, f"DCM {code}", having or "profiles of the user's own"
+
+    return _table("option | code | in the profiles", rows())
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "identity": identity,
     "sop-classes": sop_classes,
@@ -204,4 +219,5 @@ TABLES: dict[str, Callable[[], str]] = {
     "match-keys": match_keys,
     "media-types": media_types,
     "wado-uri": uri_parameters,
+    "options": confidentiality,
 }

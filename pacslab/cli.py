@@ -113,6 +113,16 @@ def _parser() -> _Parser:
     export.add_argument("--sql", metavar="SQL", help="that chooses it (default: everything)")
     export.add_argument("--licence", help="of the dataset, for its card")
 
+    deid = command("deidentify", _deidentify, "write a de-identified copy as a new archive")
+    deid.add_argument("directory", metavar="DIR", type=server_directory)
+    deid.add_argument("out", metavar="OUT")
+    deid.add_argument("--sql", help="cohort: a query with a column of UIDs (default: all)")
+    deid.add_argument("--profile", help="basic, research, public, fake-patient, or a YAML file "
+                      "(default: basic)")  # fmt: skip
+    deid.add_argument("--forget", action="store_true", default=None,
+                      help="throw the key away and keep no crosswalk")  # fmt: skip
+    deid.add_argument("--workers", type=int, help="processes (default: one a core)")
+
     check = command("check", _check, "compare every file with the index")
     check.add_argument("directory", metavar="DIR", type=server_directory)
     reindex = command("reindex", _reindex, "make the index anew from the files")
@@ -253,6 +263,30 @@ def _export(options: argparse.Namespace) -> int:
     told = ", ".join(f"{(rows['Status'] == s).sum()} {s}" for s in STATUSES)
     print(told)
     return 1 if len(failed) else 0
+
+
+def _deidentify(options: argparse.Namespace) -> int:
+    from pacslab.cohort.mirror import Mirror
+    from pacslab.cohort.selection import instances_of
+    from pacslab.cohort.sql import query
+    from pacslab.deid.job import Job
+
+    counts = dict.fromkeys(map(str, Status), 0)
+    forget = str(options.forget).lower() in {"1", "true", "yes", "on"}
+    with _existing(options.directory) as archive:
+        job = Job(archive, options.out, options.profile or "basic",
+                  forget=forget, workers=options.workers)  # fmt: skip
+        cohort = query(Mirror(archive), options.sql) if options.sql else None
+        chosen = list(instances_of(archive, cohort))
+        bar = tqdm(job.run(chosen), desc="de-identifying", unit="file", total=len(chosen))
+        for result in bar:
+            counts[result.status] += 1
+            if result.status == Status.REFUSED:
+                tqdm.write(f"refused {result.original}: {result.reason}", file=sys.stderr)
+            for doubt in result.doubts:
+                tqdm.write(f"look at {result.sop_instance_uid}: {doubt}", file=sys.stderr)
+    print(", ".join(f"{number} {status}" for status, number in counts.items()))
+    return 1 if counts[Status.REFUSED] else 0
 
 
 def _check(options: argparse.Namespace) -> int:

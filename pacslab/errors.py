@@ -67,6 +67,13 @@ class ConflictError(RefusedError):
     code = "conflict"
 
 
+class DeidentificationError(RefusedError):
+    """An instance that can't be de-identified as the profile asks; its message quotes nothing."""
+
+    dimse_status = 0x0110  # Processing failure (PS3.7 C.5.5)
+    code = "not-deidentified"
+
+
 class OutOfResourcesError(PacslabError):
     """No room: the disk is full or the archive can't be written to."""
 

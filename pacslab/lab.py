@@ -25,7 +25,7 @@ from pacslab.archive.journal import entries
 from pacslab.archive.search import fields_of
 from pacslab.cohort import cohort
 from pacslab.cohort.cohort import Cohort
-from pacslab.cohort.frames import from_receipts, from_rows
+from pacslab.cohort.frames import from_receipts, from_results, from_rows
 from pacslab.cohort.mirror import Mirror
 from pacslab.cohort.selection import instances_of, series_of
 from pacslab.cohort.sql import query as query_sql
@@ -255,6 +255,48 @@ class Lab(Networking):
         """
         series = series_of(self.archive, cohort)
         return contact_sheet(self.archive, series, size=size, limit=limit)
+
+    # --- de-identification --------------------------------------------------------------------
+
+    def deidentify(
+        self,
+        cohort: Any,
+        out: str | os.PathLike[str],
+        profile: str | os.PathLike[str] = "basic",
+        *,
+        forget: bool = False,
+        workers: int | None = None,
+        progress: bool = True,
+    ) -> pd.DataFrame:
+        """Write a de-identified copy of a cohort as a new archive at ``out``; a row an instance.
+
+        ``cohort`` is a DataFrame with a column of UIDs, UIDs, or None for all; ``profile`` is
+        ``basic``, ``research``, ``public``, ``fake-patient`` or the path of a YAML file. The same
+        key gives the same copy; what was stopped goes on when it is run again. Crosswalk and action
+        log stay in this archive's directory; with ``forget`` there is no crosswalk, and nobody can
+        ever go back. Raises UsageError for a profile or directory that can't be meant.
+        """
+        from pacslab.deid.job import Job
+
+        job = Job(self.archive, out, os.fspath(profile), forget=forget, workers=workers)
+        chosen = list(instances_of(self.archive, cohort))
+        results = job.run(chosen)
+        bar = tqdm(results, desc="de-identifying", unit="file", total=len(chosen),
+                   disable=not progress)  # fmt: skip
+        return from_results(bar)
+
+    @property
+    def crosswalk(self) -> pd.DataFrame:
+        """Who became whom: originals and what stands for them, a row a study.
+
+        That it was asked is written down in ``deidentification/asked.jsonl``. The cell that shows
+        it shows patients: don't save its output. Raises UsageError with another key.
+        """
+        from pacslab.deid.crosswalk import Crosswalk, folder
+        from pacslab.deid.keys import Keys
+
+        home = folder(self.directory)
+        return pd.DataFrame(Crosswalk(home, Keys.of(home)).rows("lab.crosswalk"))
 
     # --- the network ------------------------------------------------------------------------
 

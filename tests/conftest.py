@@ -12,7 +12,7 @@ import pytest
 
 from pacslab.archive import Archive
 
-PROGRAMS = {"dcmtk": "dcmdump", "curl": "curl", "orthanc": "Orthanc"}
+PROGRAMS = {"dcmtk": "dcmdump", "curl": "curl", "orthanc": "Orthanc", "dciodvfy": "dciodvfy"}
 """Marker and the program that tests with it need."""
 
 _left_out: dict[str, int] = {}

@@ -20,7 +20,7 @@ from pacslab.archive.care import Fault, Progress
 from pacslab.archive.files import Files, Quarantined, load, no_room
 from pacslab.archive.inbox import Found, batches
 from pacslab.archive.intake import Intake
-from pacslab.archive.receipts import OnConflict, Receipt, Status
+from pacslab.archive.receipts import Arrival, OnConflict, Receipt, Status
 from pacslab.archive.statements import Prepared
 from pacslab.dicom.instance import Buffer, Instance
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute, Level
@@ -35,7 +35,11 @@ from pacslab.errors import (
 )
 
 INDEX: Final = "index.sqlite"
-_OURS: Final = frozenset({INDEX, "files", "incoming", "quarantine", "server.json", "peers.toml"})
+_OURS: Final = frozenset(
+    {
+        INDEX, "files", "incoming", "quarantine", "server.json", "peers.toml", "deidentification"
+    }
+)  # fmt: skip
 
 
 def _more_than_few(condition: ColumnElement[bool]) -> Prepared:
@@ -97,7 +101,8 @@ class Archive:
     """One directory with files, index and quarantine; opened, or created where there is none.
 
     Safe to use from several threads, and to open from several processes at once. ``on_receive``
-    changes each instance before any of it is written; what it raises refuses the instance.
+    changes each instance before any of it is written; what it raises refuses the instance. With an
+    :class:`Arrival` nothing of what arrives is ever written in clear, refused or not.
     Raises ArchiveError for a directory that holds something else, SchemaError for an index of
     another version.
     """
@@ -107,7 +112,7 @@ class Archive:
         directory: str | os.PathLike[str],
         *,
         on_conflict: OnConflict | str = OnConflict.KEEP,
-        on_receive: Callable[[Instance], Instance] | None = None,
+        on_receive: Callable[[Instance], Instance] | Arrival | None = None,
     ) -> None:
         self.directory = Path(directory).expanduser().absolute()
         try:
@@ -122,6 +127,16 @@ class Archive:
             raise no_room(error, self.directory) from error
         self.database = engine.Database(self.directory / INDEX)
         self._intake = Intake(self.files, self.database, self.on_conflict, on_receive)
+
+    @property
+    def confidential(self) -> bool:
+        """Whether what arrives must be in no file, index or log as it arrives."""
+        return self._intake.confidential
+
+    @property
+    def spool(self) -> Path | None:
+        """Where doors may lay down a long message while it comes in; None where they mustn't."""
+        return None if self.confidential else self.files.incoming
 
     @classmethod
     def recover(cls, directory: str | os.PathLike[str]) -> Self:

@@ -126,12 +126,16 @@ class Files:
         kept.replace(path)
         kept.with_suffix(".json").unlink(missing_ok=True)
 
-    def refuse(self, data: Buffer, *, reason: str, code: str, source: str) -> Path | None:
+    def refuse(
+        self, data: Buffer, *, reason: str, code: str, source: str, name: str | None = None
+    ) -> Path | None:
         """Keep what was refused, with its reason beside it; None when there is no room for it.
 
-        The same bytes are kept once, however often they come.
+        The same bytes are kept once, however often they come. ``name`` is the file's, where the
+        bytes' hash must not be.
         """
-        kept = self.quarantine / f"{buffers.sha256(data)[:32]}-refused.dcm"
+        name = name or f"{buffers.sha256(data)[:32]}-refused.dcm"
+        kept = self.quarantine / name
         try:
             staged = self._write_new(buffers.pieces(data))
             try:
@@ -149,7 +153,8 @@ class Files:
         """Everything in quarantine, oldest first."""
         for note in sorted(self.quarantine.glob("*.json")):
             told: dict[str, Any] = json.loads(note.read_text("utf-8"))
-            yield Quarantined(note.with_suffix(".dcm"), **told)
+            sealed = note.with_suffix(".sealed")
+            yield Quarantined(sealed if sealed.exists() else note.with_suffix(".dcm"), **told)
 
     def stored(self) -> Iterator[Path]:
         """Every file under its final name, the earliest received first."""

@@ -8,9 +8,9 @@ from pacslab.archive.commits import Commits, Delivery, is_same
 from pacslab.archive.engine import Database
 from pacslab.archive.files import Files, Staged, no_room
 from pacslab.archive.index import known as known_in
-from pacslab.archive.receipts import OnConflict, Receipt, Status
+from pacslab.archive.receipts import Arrival, OnConflict, Receipt, Status
 from pacslab.dicom.instance import Buffer, Instance, read
-from pacslab.errors import MismatchError, PacslabError, RefusedError
+from pacslab.errors import DeidentificationError, MismatchError, PacslabError, RefusedError
 
 
 class Intake:
@@ -21,16 +21,22 @@ class Intake:
         files: Files,
         database: Database,
         on_conflict: OnConflict,
-        on_receive: Callable[[Instance], Instance] | None,
+        on_receive: Callable[[Instance], Instance] | Arrival | None,
     ) -> None:
         self._files = files
         self._database = database
-        self._on_receive = on_receive
+        self._arrival = on_receive if isinstance(on_receive, Arrival) else None
+        self._on_receive = on_receive.change if isinstance(on_receive, Arrival) else on_receive
         self._commits = Commits(files, database, on_conflict)
 
     def close(self) -> None:
         """Let its threads go."""
         self._commits.close()
+
+    @property
+    def confidential(self) -> bool:
+        """Whether what arrives must not be written anywhere as it arrives."""
+        return self._arrival is not None
 
     def read(
         self,
@@ -49,8 +55,24 @@ class Intake:
                 )
             return self._on_receive(instance) if self._on_receive else instance
         except RefusedError as error:
+            if self._arrival is not None:
+                return self._refuse_sealed(data, error, source, self._arrival)
             self._files.refuse(data, reason=error.message, code=error.code, source=source)
             return Receipt(Status.REFUSED, error=error)
+
+    def _refuse_sealed(
+        self, data: Buffer, error: RefusedError, source: str, arrival: Arrival
+    ) -> Receipt:
+        """Refuse what must not be kept in clear; a reason that may quote it is told by its kind."""
+        if not isinstance(error, DeidentificationError):
+            error = type(error)(
+                f"it can't be stored as it arrived ({error.code}): look at it where it comes from"
+            )
+        name, sealed = arrival.seal(data)
+        self._files.refuse(
+            sealed, reason=error.message, code=error.code, source=source, name=f"{name}.sealed"
+        )
+        return Receipt(Status.REFUSED, error=error)
 
     def store(self, items: Iterable[Instance | Receipt], *, source: str) -> list[Receipt]:
         """Store instances that were read already (receipts among them pass through)."""

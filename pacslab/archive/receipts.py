@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from pacslab.dicom.instance import Instance
+from pacslab.dicom.instance import Buffer, Instance
 from pacslab.errors import PacslabError
 
 
@@ -60,3 +61,15 @@ class Receipt:
             instance.sop_class_uid,
             error,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What happens to instances before any of their bytes reaches disk, index, log or file name.
+
+    ``change`` gives the instance that is stored instead; what it raises refuses the instance.
+    ``seal`` gives a name and the encrypted form in which what was refused is kept.
+    """
+
+    change: Callable[[Instance], Instance]
+    seal: Callable[[Buffer], tuple[str, bytes]]

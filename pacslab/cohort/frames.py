@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from pacslab.archive import Receipt
 from pacslab.dicom.keywords import ATTRIBUTES, Attribute
+
+if TYPE_CHECKING:
+    from pacslab.deid.job import Result
 
 _NUMBERS = {int: "Int64", float: "Float64"}
 
@@ -40,6 +43,28 @@ def from_receipts(receipts: Iterable[tuple[str, Receipt]]) -> pd.DataFrame:
     ]
     columns = ["Path", "Status", "Reason", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID"]
     return pd.DataFrame(rows, columns=[*columns, "SOPInstanceUID"])
+
+
+def from_results(results: Iterable[Result]) -> pd.DataFrame:
+    """What became of de-identified instances, a row each.
+
+    ``SOPInstanceUID`` is the new one; ``OriginalSOPInstanceUID`` stands only where an instance was
+    refused, so that a saved cell leads nobody back.
+    """
+    rows = [
+        {
+            "Status": result.status,
+            "Reason": result.reason,
+            "SOPInstanceUID": result.sop_instance_uid,
+            "OriginalSOPInstanceUID": result.original if result.reason else "",
+            "Changed": result.changed,
+            "Kept": result.kept,
+            "Doubts": "; ".join(result.doubts),
+        }
+        for result in results
+    ]
+    columns = ["Status", "Reason", "SOPInstanceUID", "OriginalSOPInstanceUID", "Changed", "Kept"]
+    return pd.DataFrame(rows, columns=[*columns, "Doubts"])
 
 
 def _kind(attribute: Attribute) -> type:

@@ -73,7 +73,7 @@ class IncomingAssociation(Association):
         self.dul = self.receiver = Receiver(self, self)
         self.network_timeout = timeout  # which is kept in the upper layer's timer
         self.acse_timeout = ae.acse_timeout
-        self.dimse = SpoolingProvider(self, service.archive.files.incoming)
+        self.dimse = SpoolingProvider(self, service.archive.spool)
         self.connection = PromptSocket(self, connection, service.network_timeout)
         self.set_socket(self.connection)
         self._entry = self._begin_entry(peer)
@@ -160,7 +160,7 @@ class IncomingAssociation(Association):
         head = spool.head(
             request.sop_class_uid, request.sop_instance_uid, str(context.transfer_syntax[0])
         )
-        return Spool(lambda: head, self._service.archive.files.incoming)
+        return Spool(lambda: head, self._service.archive.spool)
 
     def serve_store(self, context_id: int, request: StoreRequest, data: Spool | None) -> Answer:
         """Store what a C-STORE brought; what to answer."""

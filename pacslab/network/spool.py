@@ -25,10 +25,11 @@ class Spool(io.BytesIO):
 
     ``head`` gives what stands before the data set. It is asked when the first fragment comes,
     since the command, which decides it, comes before the data set (PS3.7 6.3.1). An error in
-    writing is kept in ``error``: the sender is to get a status for it, not an abort.
+    writing is kept in ``error``: the sender is to get a status for it, not an abort. Without a
+    ``directory`` all of it stays in memory.
     """
 
-    def __init__(self, head: Callable[[], bytes], directory: Path) -> None:
+    def __init__(self, head: Callable[[], bytes], directory: Path | None) -> None:
         super().__init__()
         self._head = head
         self._directory = directory
@@ -40,7 +41,7 @@ class Spool(io.BytesIO):
         """Append a fragment."""
         if self._spills is None:
             head = self._head()
-            self._spills = bool(head)
+            self._spills = bool(head) and self._directory is not None
             super().write(head)
         if self._file is None and self._spills and self.tell() + len(data) > _IN_MEMORY:
             self._spill()
@@ -110,7 +111,7 @@ class SpoolingProvider(DIMSEServiceProvider):
     file for each instance, however small, which stays where an association ends in the midst.
     """
 
-    def __init__(self, association: Any, directory: Path) -> None:
+    def __init__(self, association: Any, directory: Path | None) -> None:
         super().__init__(association)
         self._directory = directory
 

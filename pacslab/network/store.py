@@ -43,6 +43,8 @@ def store(archive: Archive, spool: Spool, announced: tuple[str, str], source: st
     Success means that the archive has it for good: just now, or already before.
     """
     data: Buffer | None = None
+    # A UID as it arrived may be what is to be forgotten
+    shown = "an instance" if archive.confidential else announced[1]
     try:
         data = spool.buffer()
         receipt = archive.add(data, source=source, announced=announced)
@@ -53,7 +55,7 @@ def store(archive: Archive, spool: Spool, announced: tuple[str, str], source: st
     except Exception as error:
         # Its text may quote the data set, and with it the patient: it isn't logged.
         where = "".join(traceback.format_tb(error.__traceback__))
-        log.error("C-STORE of %s failed: %s\n%s", announced[1], type(error).__name__, where)
+        log.error("C-STORE of %s failed: %s\n%s", shown, type(error).__name__, where)
         return Answer(PROCESSING_FAILURE, "internal error: see the server's log")
     finally:
         spool.close()
@@ -61,7 +63,7 @@ def store(archive: Archive, spool: Spool, announced: tuple[str, str], source: st
             with suppress(BufferError):  # whoever still looks at it lets go of it later
                 data.close()
     if receipt.error is not None:
-        log.warning("refused %s, %s: %s", announced[1], source, receipt.reason)
+        log.warning("refused %s, %s: %s", shown, source, receipt.reason)
         return refusal(receipt.error)
     return Answer(SUCCESS, new=receipt.status is Status.STORED)
 

@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Final
 
 import uvicorn
 
-from pacslab.archive import Archive
+from pacslab.archive import Archive, Arrival
 from pacslab.archive.journal import Journal
 from pacslab.errors import ServerError
 from pacslab.network.listener import DicomListener
@@ -55,7 +56,9 @@ def run(
         raise ServerError(f"the process {owner} that asked for the server has ended")
     with (
         record.sole(directory),
-        Archive(directory, on_conflict=settings.on_conflict) as archive,
+        Archive(
+            directory, on_conflict=settings.on_conflict, on_receive=_arrival(directory, settings)
+        ) as archive,
         _http(archive, settings, mine) as (http_port, token),
         _dicom(archive, settings) as dicom_port,
     ):
@@ -80,6 +83,17 @@ def run(
         # From here on nobody shall find this server and believe that it stays.
         (directory / record.NAME).unlink(missing_ok=True)
         log.info("stopping: what is being stored is finished first")
+
+
+def _arrival(directory: Path, settings: Settings) -> Arrival | None:
+    """What de-identifies on receive, when asked for; then pydicom is silent, since it quotes."""
+    if not settings.deidentify:
+        return None
+    from pacslab.deid.receive import Receiver
+
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    return Receiver(directory, settings.deidentify).arrival()
 
 
 @contextmanager

@@ -55,6 +55,9 @@ class Settings:
     trusted_proxies: str = _setting(
         "127.0.0.1,::1", "addresses of proxies whose X-Forwarded headers are believed"
     )
+    deidentify: str = _setting(
+        "", "profile by which all that is received is de-identified before anything is written"
+    )
     log_level: str = _setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
@@ -68,6 +71,11 @@ class Settings:
         if self.on_conflict not in set(OnConflict):
             known = ", ".join(OnConflict)
             raise UsageError(f"--on-conflict is {self.on_conflict!r}: take one of {known}")
+        if self.deidentify and self.trace:
+            raise UsageError(
+                "--trace notes UIDs as they arrive, which --deidentify is to make forgotten: leave "
+                "one of them out"
+            )
         if self.log_level not in {"debug", "info", "warning", "error"}:
             raise UsageError(
                 f"--log-level is {self.log_level!r}: take debug, info, warning or error"

@@ -44,7 +44,9 @@ def parameters(content_type: str) -> dict[str, str]:
     return {name.lower(): value for name, value in (message.get_params() or [])[1:]}
 
 
-async def parts(stream: AsyncIterator[bytes], limit: str, directory: Path) -> AsyncIterator[Part]:
+async def parts(
+    stream: AsyncIterator[bytes], limit: str, directory: Path | None
+) -> AsyncIterator[Part]:
     """The parts of a body with the boundary ``limit``, each as soon as it is whole.
 
     Parts of more than 4 MiB lie in nameless files in ``directory``, so that memory doesn't grow
@@ -63,7 +65,7 @@ async def parts(stream: AsyncIterator[bytes], limit: str, directory: Path) -> As
         yield Part(headers, data)
 
 
-async def whole(stream: AsyncIterator[bytes], directory: Path) -> Buffer:
+async def whole(stream: AsyncIterator[bytes], directory: Path | None) -> Buffer:
     """A body that isn't a multipart; mapped when it has more than 4 MiB."""
     with _Sink(directory) as sink:
         async for chunk in stream:
@@ -74,7 +76,7 @@ async def whole(stream: AsyncIterator[bytes], directory: Path) -> Buffer:
 class _Sink:
     """Bytes on their way, in memory while they are few."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None) -> None:
         # Without a name nothing is left behind; beside the archive's files, since a system's
         # directory for temporary files may be memory.
         self._directory = directory
@@ -86,7 +88,7 @@ class _Sink:
         """The next bytes; to disk in large pieces and by a thread, since a disk may be slow."""
         self._held += data
         self.size += len(data)
-        if len(self._held) > _IN_MEMORY:
+        if len(self._held) > _IN_MEMORY and self._directory is not None:
             await run_in_threadpool(self._write)
 
     async def buffer(self) -> Buffer:

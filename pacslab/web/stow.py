@@ -100,7 +100,7 @@ async def _store(request: Request, study: str | None) -> Response:
     done = _Stored(archive, study, f"STOW-RS from {peer}")
     content_type = request.headers.get("content-type", "")
     kind = content_type.split(";")[0].strip().lower()
-    directory = archive.files.incoming
+    directory = archive.spool
     try:
         if kind == DICOM:
             if data := await whole(request.stream(), directory):

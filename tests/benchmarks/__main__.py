@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks import cohort, frames, grown, memory, metadata, search, store
+from tests.benchmarks import cohort, deid, frames, grown, memory, metadata, search, store
 from tests.benchmarks.peers import orthanc, pacslab
 from tests.benchmarks.table import Row, compared, markdown
 
@@ -54,7 +54,8 @@ def _speed(folder: Path, size: Size) -> list[Row]:
     rows = _compared(folder, size)
     searches = [row for row in rows if row.what.startswith("QIDO")]
     rows += search.among_many(folder / "many", size.many_studies, size.asked, searches)
-    return rows + cohort.rows(folder, size.small) + grown.rows(folder, 1000, size.grown)
+    rows += cohort.rows(folder, size.small) + deid.rows(folder, size.small)
+    return rows + grown.rows(folder, 1000, size.grown)
 
 
 def _compared(folder: Path, size: Size) -> list[Row]:

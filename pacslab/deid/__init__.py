@@ -1,0 +1,1 @@
+"""De-identification: profiles as data, the engine, pseudonyms, crosswalk, jobs."""
