@@ -56,6 +56,7 @@ def test_add_says_what_became_of_each_file(tmp_path: Path) -> None:
         (["dance"], 2, "invalid choice"),
         (["serve", "{d}", "--dicom-port", "many"], 2, "invalid int"),
         (["serve", "{d}", "--ae-title", ""], 2, "AE title"),
+        (["serve", "{d}", "--deidentify", "basic", "--trace"], 2, "leave one of them out"),
     ],
 )
 def test_mistakes_are_one_line_without_a_traceback(
