@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sysconfig
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -63,7 +64,9 @@ def write(job: Job, folder: Folder) -> Iterator[Outcome]:
 
 def validate(root: Path) -> list[str]:
     """The errors that the BIDS validator finds; none as well where it isn't installed."""
-    program = shutil.which("bids-validator-deno")
+    # A program of this environment, which needn't be activated, or another one
+    name = "bids-validator-deno"
+    program = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
     if program is None:
         return []
     command = [program, "--ignoreWarnings", "--format", "json", str(root)]
