@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import UserIdentityNegotiation
+from pynetdicom.pdu_primitives import A_ASSOCIATE, UserIdentityNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -20,6 +21,8 @@ from pacslab.dicom.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERS
 from pacslab.errors import NetworkError, UsageError
 from pacslab.network.tls import Security
 from pacslab.network.transport import acknowledge_at_once, send_at_once
+
+_REJECTED: Final = (1, 2)  # for good, for now (PS3.8 table 9-21)
 
 # Source and diagnostic of a rejection (PS3.8 table 9-21) for which there is something to do
 _REMEDIES: Final = {
@@ -169,10 +172,10 @@ def _associate(
     if association.is_established:
         return association
     peer = f"{called} at {host}, port {port}"
-    answer = association.acceptor.primitive
+    answer = association.acceptor.primitive or _unread(association)
     if not connected:
         raise _unreachable(host, port, timeout, security is not None)
-    if association.is_rejected and answer is not None:
+    if answer is not None and answer.result in _REJECTED:
         why = _REMEDIES.get((answer.result_source or 0, answer.diagnostic or 0), answer.reason_str)
         why = why.format(called=called, calling=calling)
         raise NetworkError(f"{peer} rejected the association: {why}")
@@ -183,6 +186,20 @@ def _associate(
             f"{peer} is connected but didn't answer within {timeout:g} s: is it a DICOM port?"
         )
     raise NetworkError(f"{peer} aborted the association, or hung up: is it a DICOM port?")
+
+
+def _unread(association: Association) -> A_ASSOCIATE | None:
+    """The answer that pynetdicom didn't read, or None.
+
+    A rejection may have come and the connection be closed before its thread looks whether there
+    is one: it believes then that there never was.
+    """
+    with suppress(queue.Empty):
+        while True:
+            primitive = association.dul.to_user_queue.get(block=False)
+            if isinstance(primitive, A_ASSOCIATE):
+                return primitive
+    return None
 
 
 def _on_connection(event: evt.Event, connected: list[bool]) -> None:
