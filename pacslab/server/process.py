@@ -29,6 +29,7 @@ from pacslab.server import owners, record
 from pacslab.server.settings import Settings
 from pacslab.web.app import create_app
 from pacslab.web.context import ROOT, Context
+from pacslab.web.protocol import FileProtocol
 
 log = logging.getLogger(__name__)
 
@@ -137,6 +138,7 @@ def _http(archive: Archive, settings: Settings, mine: owners.Owners) -> Iterator
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=FileProtocol,
             log_config=None,
             access_log=False,
             proxy_headers=False,

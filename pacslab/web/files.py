@@ -14,12 +14,15 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+EXTENSION: Final = "http.response.zerocopysend"
+"""The ASGI extension for sending files; the server says whether it has it."""
 
 NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 """The flag for reading only what is in memory; 0 where the system has none."""
@@ -27,6 +30,9 @@ NOWAIT: Final[int] = getattr(os, "RWF_NOWAIT", 0)
 PIECE: Final = 1 << 19
 """How much is read and sent at once, in bytes."""
 
+_LARGE: Final = 1 << 16  # smaller ones are sent several at once instead
+_STRIDE: Final = 1 << 22
+_AHEAD: Final = 1 << 17
 _LATER: Final = frozenset({errno.EAGAIN, errno.EOPNOTSUPP})
 
 
@@ -66,12 +72,14 @@ class FromFiles(Response):
         await send({**start, "headers": self.raw_headers})
         if scope["method"] != "HEAD":
             gone = asyncio.ensure_future(disconnected(receive))
+            direct = EXTENSION in scope.get("extensions", {})
+            made = _direct(self.pieces) if direct else _copied(self.pieces)
             try:
-                async with aclosing(filled(self.pieces)) as chunks:
-                    async for chunk in chunks:
+                async with aclosing(made) as parts:
+                    async for part in parts:
                         if gone.done():
                             return
-                        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                        await send({**part, "more_body": True})
             finally:
                 gone.cancel()
         await send({"type": "http.response.body", "body": b""})
@@ -81,6 +89,59 @@ async def disconnected(receive: Receive) -> None:
     """Wait until the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _copied(pieces: Iterable[bytes | Slice]) -> AsyncGenerator[dict[str, Any], None]:
+    async for chunk in filled(pieces):
+        yield {"type": "http.response.body", "body": chunk}
+
+
+async def _direct(pieces: Iterable[bytes | Slice]) -> AsyncGenerator[dict[str, Any], None]:
+    """The messages that send them, large slices by the extension for files."""
+    small: list[bytes | Slice] = []
+    for piece in pieces:
+        if isinstance(piece, bytes) or piece.length < _LARGE:
+            small.append(piece)
+            continue
+        async for message in _copied(small):
+            yield message
+        small.clear()
+        descriptor = os.open(piece.path, os.O_RDONLY)
+        try:
+            at, stop = piece.start, piece.start + piece.length
+            while at < stop:
+                number = min(_STRIDE, stop - at)
+                if not _in_memory(descriptor, at, number):
+                    await run_in_threadpool(_load, descriptor, at, number)
+                yield {"type": EXTENSION, "file": descriptor, "offset": at, "count": number}
+                at += number
+        finally:
+            os.close(descriptor)
+    async for message in _copied(small):
+        yield message
+
+
+def _in_memory(descriptor: int, at: int, number: int) -> bool:
+    """Whether it seems so: a byte is looked for in each piece that systems read ahead at once."""
+    if not NOWAIT:
+        return False
+    byte = bytearray(1)
+    try:
+        for place in range(at, at + number, _AHEAD):
+            os.preadv(descriptor, [byte], place, NOWAIT)
+    except OSError as error:
+        if error.errno in _LATER:
+            return False
+        raise
+    return True
+
+
+def _load(descriptor: int, at: int, number: int) -> None:
+    while number > 0:
+        came = len(os.pread(descriptor, min(number, PIECE), at))
+        if not came:
+            return  # shorter than it was, which whoever sends it finds out
+        at, number = at + came, number - came
 
 
 async def filled(pieces: Iterable[bytes | Slice]) -> AsyncGenerator[memoryview, None]:

@@ -14,6 +14,7 @@ _OCTETS = 'multipart/related; type="application/octet-stream"'
 _J2K = 'multipart/related; type="image/jp2"; transfer-syntax=1.2.840.10008.1.2.4.90'
 _DICOM = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 _ROUNDS = 3
+_REPEATED = 9
 
 
 def measures(peers: list[Peer], slices: int) -> list[Measure]:
@@ -56,5 +57,5 @@ def _rate(what: str, asks: Sequence[Sequence[Ask]]) -> Measure:
 
 def _megabytes_per_second(peer: Peer, ask: Ask) -> float:
     with Connection(peer) as connection:
-        answers = [connection.get(ask) for _ in range(3)]
+        answers = [connection.get(ask) for _ in range(_REPEATED)]
     return answers[0].length / 1e6 / statistics.median(a.last for a in answers)
