@@ -41,6 +41,7 @@ from pacslab.server.settings import Settings
 
 if TYPE_CHECKING:
     from pacslab.network.node import Node
+    from pacslab.notebook.dashboard import Dashboard
 
 
 class Lab(Networking):
@@ -255,6 +256,16 @@ class Lab(Networking):
         """
         series = series_of(self.archive, cohort)
         return contact_sheet(self.archive, series, size=size, limit=limit)
+
+    def dashboard(self) -> Dashboard:
+        """Filters, counts, plots, a table by pages, pictures and the server's state, as widgets.
+
+        The table is read a page at a time, the SQL behind it can be copied into a cell, and
+        instances that arrive appear within two seconds.
+        """
+        from pacslab.notebook.dashboard import Dashboard
+
+        return Dashboard(self, self._mirror)
 
     # --- de-identification --------------------------------------------------------------------
 

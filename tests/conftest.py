@@ -12,7 +12,13 @@ import pytest
 
 from pacslab.archive import Archive
 
-PROGRAMS = {"dcmtk": "dcmdump", "curl": "curl", "orthanc": "Orthanc", "dciodvfy": "dciodvfy"}
+PROGRAMS = {
+    "dcmtk": "dcmdump",
+    "curl": "curl",
+    "orthanc": "Orthanc",
+    "dciodvfy": "dciodvfy",
+    "chromium": "chromium",
+}
 """Marker and the program that tests with it need."""
 
 _left_out: dict[str, int] = {}

@@ -174,10 +174,14 @@ def now() -> str:
 
 
 def entries(
-    database: Database, table: Table, association: int | None = None
+    database: Database, table: Table, association: int | None = None, *, last: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The rows of ``associations``, ``messages`` or ``pdus``, of one association or of all."""
-    statement = select(table).order_by(table.c.id)
+    """The rows of ``associations``, ``messages`` or ``pdus``, of one association or of all.
+
+    With ``last`` only so many, the latest first.
+    """
+    statement = select(table).order_by(table.c.id if last is None else table.c.id.desc())
+    statement = statement.limit(last)
     if association is not None:
         key = table.c.id if table is schema.associations else table.c.AssociationID
         statement = statement.where(key == association)

@@ -72,6 +72,23 @@ def test_cohort_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_dashboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "synthetic"
+    done = execute(
+        "05_dashboard.ipynb", monkeypatch,
+        PACSLAB_SQL_DIR=str(directory), PACSLAB_PATIENTS="60",
+    )  # fmt: skip
+    assert len(outputs(done, "application/vnd.jupyter.widget-view+json")) >= 2
+    text = "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
+    assert "list_contains($modalities, Modality)" in text
+    assert "modalities=['CT']" in text
+    plain = "".join(outputs(done, "text/plain"))
+    assert "ct-40-to-80" in plain
+    assert "0x0000" in plain
+    assert no_server_on(directory)
+
+
+@pytest.mark.timeout(600)
 def test_export_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "synthetic"
     done = execute(

@@ -1,0 +1,1 @@
+"""Chromium at work: what a person sees and clicks."""
