@@ -18,6 +18,7 @@ _DUMMY: Final = re.compile(
     r"(REMOVED|ANONYM\w*|PERSON\^[A-Z2-7]+|[A-Z2-7]{8,16}|NONE|UNKNOWN|0|001Y|CORRECT|ABOUT:BLANK|"
     r"(1900|0001)0101(0+)?(\.0+)?|0+(\.0+)?)?", re.IGNORECASE)  # fmt: skip
 _PSEUDONYM: Final = re.compile(r"(Person\^[A-Z2-7]{6,}|[A-Z2-7]{10,16}|REMOVED|ANON\w*)?")
+_OWN_CLAIM: Final = re.compile(r"1131\d\d|(Clean|Retain) [A-Z][A-Za-z ]* Option")
 _META: Final = {0x00020016: "AE title", 0x00020017: "AE title", 0x00020018: "AE title",
                 0x00020026: "address", 0x00020027: "address", 0x00020028: "address",
                 0x00020100: "private creator", 0x00020102: "private data"}  # fmt: skip
@@ -33,7 +34,6 @@ _KINDS: Final = ("ClassUID", "ClassesUID", "SyntaxUID", "SchemeUID", "ContextUID
 _BY_VR: Final = {"PN": Kind.NAME, "DA": Kind.DATE, "DT": Kind.DATE, "TM": Kind.DATE,
                  "UI": Kind.UID}  # fmt: skip
 _PLACES: Final = ("Address", "InstitutionName", "Location", "DepartmentName", "StationName")
-_UNKNOWN_FROM: Final = 5  # letters in a row that make bytes look like text
 _LETTERS: Final = re.compile(rb"[A-Za-z]{5,}")
 _SAFE_CREATORS: Final = frozenset(creator for creator, _, _ in table.safe_private())
 
@@ -179,8 +179,6 @@ def _by_value(one: Element, told: Claims) -> Iterator[Finding]:
                 yield Finding(one.path, Kind.UNKNOWN, Severity.MEDIUM,
                               f"{one.vr} that reads as text, {len(value)} bytes")  # fmt: skip
         return
-    if one.vr == "UN":
-        return
     cut = value.find(b"\0")
     if cut >= 0 and value[cut:].strip(b"\0 "):
         yield Finding(one.path, Kind.HIDDEN, Severity.HIGH, "text behind a NUL")
@@ -203,7 +201,9 @@ def _by_value(one: Element, told: Claims) -> Iterator[Finding]:
         if re.search(r"[A-DF-Za-df-z]{2}", text):
             yield Finding(one.path, Kind.UNKNOWN, Severity.HIGH, "words in a number")
     else:
-        found = list(looks(text))
+        found = [] if _OWN_CLAIM.fullmatch(text.strip(" \0")) else list(looks(text))
+        if one.keyword in {"CodeValue", "LongCodeValue"}:  # codes of SNOMED CT are numbers
+            found = [(kind, severity) for kind, severity in found if kind is not Kind.ID]
         for kind, severity in found:
             yield Finding(one.path, kind, severity, masked(text))
         if not found and one.vr in {"LT", "ST", "UT"} and is_sentence(text):

@@ -95,3 +95,26 @@ def _boxes(data: bytes) -> Iterator[tuple[str, bytes]]:
         if length < head:
             return
         at += length
+
+
+def picture(fragment: bytes) -> bytes:
+    """A JPEG without what is beside the picture: tables and scans; other codestreams as they are.
+
+    Two files with equal ones decode alike.
+    """
+    if fragment[:2] != b"\xff\xd8":
+        return fragment.rstrip(b"\0")
+    at, kept = 2, [b"\xff\xd8"]
+    while at + 4 <= len(fragment) and fragment[at] == 0xFF:
+        marker = fragment[at + 1]
+        if marker == 0xFF or marker in _BARE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        if marker in (0xD9, 0xDA):
+            break
+        length = struct.unpack(">H", fragment[at + 2 : at + 4])[0]
+        if marker != 0xFE and marker not in _APPLICATION:
+            kept.append(fragment[at : at + 2 + length])
+        at += 2 + length
+    end = fragment.rfind(b"\xff\xd9")
+    return b"".join([*kept, fragment[at : end + 2 if end >= 0 else None]])

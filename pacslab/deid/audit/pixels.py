@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from pacslab.deid.audit import codestream
 from pacslab.deid.audit.reading import Element, Parts
 
 DATA: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
@@ -76,3 +77,27 @@ def digest(one: Element, parts: Parts) -> str:
     if parts.syntax in NATIVE and one.tag == 0x7FE00010:
         value = memoryview(one.value)[: length(parts) or None]
     return hashlib.sha256(value).hexdigest()
+
+
+def same_picture(one: Element, other: Element, before: Parts, after: Parts) -> bool:
+    """Whether two pixel data differ only in what is no picture: unused bits, comments and padding.
+
+    Native samples are compared by the bits that they use, codestreams as they decode.
+    """
+    if (before.syntax in NATIVE) != (after.syntax in NATIVE):
+        return False
+    if before.syntax in NATIVE:
+        stored, high = _number(before, 0x00280101, 0), _number(before, 0x00280102, 0)
+        if _number(before, 0x00280100, 0) != 16 or not 0 < stored < 16:
+            return False
+        mask = np.uint16(((1 << stored) - 1) << max(high + 1 - stored, 0) & 0xFFFF)
+        kept = [
+            np.frombuffer(e.value, "<u2" if e.little else ">u2", length(p) // 2) & mask
+            for e, p in ((one, before), (other, after))
+            if len(e.value) >= length(p)
+        ]
+        return len(kept) == 2 and bool(np.array_equal(kept[0], kept[1]))
+    old, new = list(codestream.fragments(one.value)), list(codestream.fragments(other.value))
+    return len(old) == len(new) and all(
+        codestream.picture(a) == codestream.picture(b) for a, b in zip(old, new, strict=True)
+    )
