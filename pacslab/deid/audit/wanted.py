@@ -181,10 +181,11 @@ class Wanted:
             at = core.find(gram)
             while at >= 0:
                 for length in self._starts[gram]:
-                    kind = self._forms.get(core[at : at + length])
+                    form = core[at : at + length]
+                    kind = self._forms.get(form) if len(form) == length else None
                     if kind is None or kind in found:
                         continue
-                    if binary and _ramp(core[at : at + length]):
+                    if binary and _ramp(form):
                         continue
                     if _whole(folded, places[at], places[at + length - 1], length, kind):
                         found.add(kind)
