@@ -41,7 +41,9 @@ _SAFE_CREATORS: Final = frozenset(creator for creator, _, _ in table.safe_privat
 def beside(parts: Parts) -> Iterator[Finding]:
     """Findings in places that are no element of the data set."""
     if parts.fault:
-        yield Finding("file", Kind.UNREADABLE, Severity.HIGH, f"pydicom can't read it: {parts.fault}")
+        yield Finding(
+            "file", Kind.UNREADABLE, Severity.HIGH, f"pydicom can't read it: {parts.fault}"
+        )
     for place, data in parts.beside.items():
         if place != "file" and data.strip(b"\0"):
             yield Finding(place, Kind.HIDDEN, Severity.HIGH, f"{len(data)} bytes that aren't zero")

@@ -92,9 +92,13 @@ def run(
             progress(len(batch))
         if against is not None:
             files = _other_files(archive)
+            old = {Path(path).stem for path, _ in pairs.values()}
+            kept = any(stored.sop_instance_uid in old for stored in chosen)
             for path, answer in zip(files, each([{"file": str(p)} for p in files]), strict=True):
                 place = path.name if path.parent == archive.directory else path.parent.name
                 for kind in answer["file"]:
+                    if kept and kind != Kind.NAME:  # the index tells what the instances may
+                        continue
                     result.findings.append(("", Finding(
                         f"archive: {place}", Kind(kind), Severity.HIGH,
                         f"{kind} of the source", "against")))  # fmt: skip

@@ -22,9 +22,7 @@ RISKY: Final = frozenset({"US", "IVUS", "SC", "OT", "XC", "ES", "GM", "SM", "ECG
 
 
 def _number(parts: Parts, tag: int, otherwise: int) -> int:
-    text = next(
-        (e for e in parts.elements if e.tag == tag and "/" not in e.path and e.value), None
-    )
+    text = next((e for e in parts.elements if e.tag == tag and "/" not in e.path and e.value), None)
     if text is None:
         return otherwise
     if text.vr in {"US", "SS", "UL"}:
@@ -57,7 +55,7 @@ def beyond(one: Element, parts: Parts) -> Iterator[tuple[str, str]]:
         return
     high = _number(parts, 0x00280102, stored - 1)
     signed = _number(parts, 0x00280103, 0) == 1
-    samples = np.frombuffer(value, "<u2" if one.little else ">u2", len(value[:held or None]) // 2)
+    samples = np.frombuffer(value, "<u2" if one.little else ">u2", len(value[: held or None]) // 2)
     used = ((1 << stored) - 1) << (high + 1 - stored) & 0xFFFF
     unused = np.uint16(~used & 0xFFFF)
     # One pass tells nearly always; sign extension of negative values isn't hidden data

@@ -204,7 +204,9 @@ def _element(
         block: Any = dataset._dict.get((tag & 0xFFFF0000) | (tag >> 8 & 0xFF))  # type: ignore[call-overload]
         if block is not None:
             held = block.value or b""
-            creator = (held.decode("latin-1") if isinstance(held, bytes) else str(held)).strip(" \0")
+            creator = (held.decode("latin-1") if isinstance(held, bytes) else str(held)).strip(
+                " \0"
+            )
     return Element(f"{path}{tag:08X}", tag, _vr(one), bytes(one.value or b""), encodings, creator,
                    one.is_little_endian)  # fmt: skip
 

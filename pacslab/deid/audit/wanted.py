@@ -142,16 +142,18 @@ class Wanted:
             if len(folded) == 2 and len("".join(folded)) >= 6:
                 self._form("".join(folded), Kind.NAME)
                 self._form("".join(reversed(folded)), Kind.NAME)
-            if len(words) == 1 and len(squeezed(plain(group))[0]) >= 4 and any(
-                c.isdigit() for c in group
+            if (
+                len(words) == 1
+                and len(squeezed(plain(group))[0]) >= 4
+                and any(c.isdigit() for c in group)
             ):  # an ID in the place of a name
                 self._learn_id(group)
 
     def _learn_id(self, text: str) -> None:
         core = squeezed(plain(text))[0]
-        if len(core) >= 5 and any(c.isdigit() for c in core):
-            self._form(core, Kind.ID)
-        elif len(core) >= 5 and not all(_common(w) for w in WORD.findall(plain(text))):
+        if (len(core) >= 5 and any(c.isdigit() for c in core)) or (
+            len(core) >= 5 and not all(_common(w) for w in WORD.findall(plain(text)))
+        ):
             self._form(core, Kind.ID)
 
     def _form(self, text: str, kind: Kind) -> None:
@@ -168,7 +170,12 @@ class Wanted:
             return True
         # Of common words, and of others' names, two of one person side by side
         for one, next_ in zip(words, words[1:], strict=False):
-            if one in hits and next_ in hits and one != next_ and (one in strong or next_ in strong):
+            if (
+                one in hits
+                and next_ in hits
+                and one != next_
+                and (one in strong or next_ in strong)
+            ):
                 if self._words[one] & self._words[next_]:
                     return True
         return False
