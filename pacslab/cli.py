@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> _Parser:
+def _parser() -> _Parser:  # noqa: PLR0915 - a line an option
     parser = _Parser(
         prog="pacslab",
         description="A research PACS that lives in a notebook. Every option can also be set by "

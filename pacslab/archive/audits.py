@@ -16,6 +16,7 @@ from pacslab.errors import UsageError
 
 OPEN, ACCEPTED, FIXED = "open", "accepted", "fixed"
 _CHUNK: Final = 500
+_KEY: Final = ("SOPInstanceUID", "Path", "Kind", "Check")
 _F, _A, _G = schema.audit_findings.c, schema.audited.c, schema.gates.c
 
 
@@ -39,7 +40,7 @@ def record(
             held = connection.execute(
                 select(schema.audit_findings).where(_F.SOPInstanceUID.in_(some))
             )
-            known |= {_key(row): dict(row) for row in held.mappings()}
+            known |= {_key(row): row for row in map(dict, held.mappings())}
         new, again, fixed = [], [], []
         for key, row in found.items():
             sha = audited.get(key[0], "")
@@ -54,10 +55,12 @@ def record(
         for rows_of in (new, again):
             for some in _chunks(rows_of):
                 made = upsert(schema.audit_findings).values(some)
-                fresh = {c: made.excluded[c] for c in ("SHA256", "Severity", "Detail", "Status")}
+                fresh: dict[str, Any] = {
+                    c: made.excluded[c] for c in ("SHA256", "Severity", "Detail", "Status")
+                }
                 fresh |= {"ReviewedBy": None, "ReviewedAt": None, "Reason": None}
                 connection.execute(made.on_conflict_do_update(
-                    index_elements=["SOPInstanceUID", "Path", "Kind", "Check"], set_=fresh))  # fmt: skip
+                    index_elements=_KEY, set_=fresh))  # fmt: skip
         for key in fixed:
             connection.execute(update(schema.audit_findings).where(_is(key)).values(Status=FIXED))
         told = [{"SOPInstanceUID": uid, "Check": check, "SHA256": sha, "At": now}
@@ -150,7 +153,7 @@ def _is(key: Sequence[str]) -> Any:
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[c]) for c in ("SOPInstanceUID", "Path", "Kind", "Check"))
+    return tuple(str(row[c]) for c in _KEY)
 
 
 def _chunks(rows: list[Any]) -> Iterable[list[Any]]:

@@ -17,10 +17,12 @@ _STYLE: Final = """
 :root{color-scheme:light}body{font:14px/1.5 system-ui,sans-serif;color:#1d2428;margin:0;
 background:#f3f5f5}main{max-width:980px;margin:24px auto;background:#fff;padding:36px 48px;
 border-top:6px solid #2b8a8a}h1{font-size:25px;margin:0 0 4px}h2{font-size:17px;margin:34px 0 8px;
-border-bottom:1px solid #d5dcdc;padding-bottom:4px}p{margin:6px 0;max-width:76ch}.note{color:#5a676b}
+border-bottom:1px solid #d5dcdc;padding-bottom:4px}p{margin:6px 0;max-width:76ch}
+.note{color:#5a676b}
 table{border-collapse:collapse;width:100%;font-size:12.5px;margin:8px 0}
 th{text-align:left;font-weight:600;background:#eef2f2}td,th{padding:4px 9px;vertical-align:top;
-border-bottom:1px solid #e3e8e8;overflow-wrap:anywhere}td.n,th.n{text-align:right;
+border-bottom:1px solid #e3e8e8;overflow-wrap:anywhere}
+td:first-child{min-width:150px}td.n,th.n{text-align:right;
 font-variant-numeric:tabular-nums;overflow-wrap:normal}
 .tiles{display:flex;gap:12px;flex-wrap:wrap;margin:18px 0}.tile{border:1px solid #d5dcdc;
 border-radius:6px;padding:10px 18px;min-width:96px}.tile b{display:block;font-size:24px}
@@ -41,7 +43,6 @@ _MEANT: Final = (
     "that nothing else says, rare diseases.</p>"
 )
 _MOST: Final = 400
-_NUMBERS: Final = (int, float)
 
 
 def page(
@@ -132,9 +133,8 @@ def _tiles(about: About, summary: pd.DataFrame) -> str:
     for severity in ("high", "medium", "low"):
         many = int(open_.loc[open_["severity"] == severity, "instances"].sum())
         numbers.append((f"open, {severity}", many))
-    numbers.append(
-        ("accepted", int(summary.loc[summary["status"] == "accepted", "instances"].sum()))
-    )
+    accepted = summary[summary["status"] == "accepted"]
+    numbers.append(("accepted", int(accepted["instances"].sum())))
     tiles = "".join(f"<div class='tile'><b>{n:,}</b>{escape(what)}</div>" for what, n in numbers)
     return f"<div class='tiles'>{tiles}</div>"
 

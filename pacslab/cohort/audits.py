@@ -21,7 +21,7 @@ from pacslab.deid.actions import Did
 from pacslab.deid.audit import job
 from pacslab.deid.audit.compare import ADDED
 from pacslab.deid.audit.finding import attribute_of
-from pacslab.deid.crosswalk import folder
+from pacslab.deid.crosswalk import FOLDER
 from pacslab.errors import UsageError
 
 COLUMNS: Final = ("severity", "kind", "attribute", "path", "detail", "check", "status",
@@ -54,6 +54,7 @@ class Audit:
         self,
         archive: Archive,
         about: About,
+        *,
         uids: list[str],
         before_after: pd.DataFrame,
         checks: pd.DataFrame,
@@ -170,10 +171,10 @@ def audit(
     return Audit(
         archive,
         about,
-        [*seen, ""],
-        _before_after(result.comparison.did),
-        _checks(result, against is not None),
-        _actions(against, archive, chosen),
+        uids=[*seen, ""],
+        before_after=_before_after(result.comparison.did),
+        checks=_checks(result, against is not None),
+        actions=_actions(against, chosen),
     )
 
 
@@ -213,7 +214,7 @@ def _checks(result: job.Result, compared: bool) -> pd.DataFrame:
         several = sum(len(days) > 1 for days in held.shifts.values())
         if held.shifts:
             rows.append(("intervals between dates are kept", _told(not several),
-                         f"{len(held.shifts)} subjects, {several} with more than one shift"))  # fmt: skip
+                         f"{len(held.shifts)} subjects, {several} of several shifts"))  # fmt: skip
             still = sum(days == {0} for days in held.shifts.values())
             rows.append(("dates are moved", _told(not still), f"{still} subjects with their own"))
         else:
@@ -221,7 +222,8 @@ def _checks(result: job.Result, compared: bool) -> pd.DataFrame:
         merged = len(held.uids) - len(set(held.uids.values()))
         rows.append(("UIDs refer to each other as before",
                      _told(not merged and not result.inconsistent),
-                     f"{len(held.uids)} UIDs, {merged} merged, {result.inconsistent} split"))  # fmt: skip
+                     f"{len(held.uids)} UIDs, {merged} merged, "
+                     f"{result.inconsistent} split"))  # fmt: skip
         if held.pixels:
             told = ", ".join(f"{number} {what}" for what, number in sorted(held.pixels.items()))
             changed = held.pixels["changed"] + held.pixels["removed"]
@@ -233,14 +235,14 @@ def _told(good: bool) -> str:
     return "yes" if good else "no"
 
 
-def _actions(against: Archive | None, archive: Archive, chosen: list[Stored]) -> pd.DataFrame:
+def _actions(against: Archive | None, chosen: list[Stored]) -> pd.DataFrame:
     """What the engine's log in the source says it did, by action and rule."""
     columns = ["did", "source", "category", "number"]
     if against is None:
         return pd.DataFrame(columns=columns)
     seen = {stored.sop_instance_uid for stored in chosen}
     counts: Counter[tuple[str, str, str]] = Counter()
-    for path in sorted(folder(against.directory).glob("actions-*.jsonl.zst")):
+    for path in sorted((against.directory / FOLDER).glob("actions-*.jsonl.zst")):
         for record in log.read(path):
             if record["SOPInstanceUID"] in seen:
                 counts.update((row[1], row[3], row[4]) for row in record["Actions"])

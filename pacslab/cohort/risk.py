@@ -125,7 +125,7 @@ def risk(
 def _suggestions(
     mirror: Mirror, chosen: pd.DataFrame, names: tuple[str, ...], k: int
 ) -> pd.DataFrame:
-    """Steps that coarsen or leave out one quasi-identifier at a time, the best first, to reach k."""
+    """Steps to reach k: one quasi-identifier coarser or left out at a time, the best first."""
     rows = []
     current = names
     while current:

@@ -176,10 +176,10 @@ def _by_table(one: Element, told: Claims) -> Iterator[Finding]:
 def _by_value(one: Element, told: Claims) -> Iterator[Finding]:
     value = one.value
     if one.vr not in TEXT:
-        if one.vr == "UN" or (one.vr in {"OB", "OW"} and one.tag not in pixels.DATA):
-            if _LETTERS.search(value[:4096]) and not _binary(one):
-                yield Finding(one.path, Kind.UNKNOWN, Severity.MEDIUM,
-                              f"{one.vr} that reads as text, {len(value)} bytes")  # fmt: skip
+        opaque = one.vr in {"UN", "OB", "OW"} and one.tag not in pixels.DATA
+        if opaque and not _binary(one) and _LETTERS.search(value[:4096]):
+            yield Finding(one.path, Kind.UNKNOWN, Severity.MEDIUM,
+                          f"{one.vr} that reads as text, {len(value)} bytes")  # fmt: skip
         return
     cut = value.find(b"\0")
     if cut >= 0 and value[cut:].strip(b"\0 "):
@@ -196,9 +196,10 @@ def _by_value(one: Element, told: Claims) -> Iterator[Finding]:
             yield Finding(one.path, Kind.AGE, Severity.MEDIUM, "age over 90")
     elif one.vr in {"DA", "DT", "TM"}:
         # What isn't listed and holds a day
-        if listed().get(one.tag) is None and one.vr != "TM" and not told.allows(0x00080020):
-            if not all(_DUMMY.fullmatch(v) for v in one.values):
-                yield Finding(one.path, Kind.DATE, Severity.MEDIUM, masked(text))
+        unlisted = listed().get(one.tag) is None and one.vr != "TM"
+        if (unlisted and not told.allows(0x00080020)
+                and not all(_DUMMY.fullmatch(v) for v in one.values)):  # fmt: skip
+            yield Finding(one.path, Kind.DATE, Severity.MEDIUM, masked(text))
     elif one.vr in {"DS", "IS"}:
         if re.search(r"[A-DF-Za-df-z]{2}", text):
             yield Finding(one.path, Kind.UNKNOWN, Severity.HIGH, "words in a number")
@@ -208,10 +209,10 @@ def _by_value(one: Element, told: Claims) -> Iterator[Finding]:
             found = [(kind, severity) for kind, severity in found if kind is not Kind.ID]
         for kind, severity in found:
             yield Finding(one.path, kind, severity, masked(text))
-        if not found and one.vr in {"LT", "ST", "UT"} and is_sentence(text):
-            if "removed" not in text.lower():
-                yield Finding(one.path, Kind.FREE_TEXT, Severity.LOW,
-                              f"{len(text)} characters to be read")  # fmt: skip
+        long = one.vr in {"LT", "ST", "UT"} and "removed" not in text.lower()
+        if long and not found and is_sentence(text):
+            yield Finding(one.path, Kind.FREE_TEXT, Severity.LOW,
+                          f"{len(text)} characters to be read")  # fmt: skip
 
 
 def _binary(one: Element) -> bool:

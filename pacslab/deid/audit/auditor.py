@@ -137,8 +137,8 @@ class Auditor:
             texts = [text for text in one.values if len(text) >= 5]
         elif one.vr == "UI":
             found = {Kind.UID} if any(v in self._all.uids for v in one.values) else set()
-            return frozenset(found.union(*(w.in_text(v, deep=False) for w in both
-                                           for v in one.values if not v.startswith("2.25."))))  # fmt: skip
+            texts = [value for value in one.values if not value.startswith("2.25.")]
+            return frozenset(found.union(*(w.in_text(t, deep=False) for w in both for t in texts)))
         elif one.vr in TEXT:
             texts = [one.text]
             if not one.value.isascii() or b"\0" in one.value:

@@ -18,7 +18,7 @@ from pacslab.archive import Archive, Stored
 from pacslab.archive.archive import INDEX
 from pacslab.deid.audit.compare import Comparison
 from pacslab.deid.audit.finding import Finding, Kind, Severity
-from pacslab.deid.crosswalk import folder
+from pacslab.deid.crosswalk import FOLDER
 from pacslab.deid.keys import Keys
 from pacslab.deid.uids import replaced
 from pacslab.errors import PacslabError
@@ -72,13 +72,13 @@ def run(
 
         pairs: dict[str, tuple[str, str]] = {}
         if against is not None:
-            pairs = _know(against, chosen, each, processes, pool, result)
+            pairs = _know(against, chosen, each, processes=processes, pool=pool, result=result)
         tasks = []
         for batch in batches:
             told = []
             for stored in batch:
-                path, person = pairs.get(stored.sop_instance_uid, (None, None))
-                told.append([str(stored.path), path, person])
+                before = pairs.get(stored.sop_instance_uid, (None, None))
+                told.append([str(stored.path), *before])
             tasks.append({"audit": told})
         for batch, answer in zip(batches, each(tasks), strict=True):
             for stored, found in zip(batch, answer["audit"], strict=True):
@@ -111,6 +111,7 @@ def _know(
     against: Archive,
     chosen: Sequence[Stored],
     each: Callable[[Sequence[Any]], Iterator[Any]],
+    *,
     processes: Sequence[_Process],
     pool: ThreadPoolExecutor,
     result: Result,
@@ -138,7 +139,7 @@ def _new_uids(against: Archive, sources: Sequence[Stored], there: set[str]) -> d
 
     Only which file belongs to which is taken from the key, never what is looked for.
     """
-    home = folder(against.directory)
+    home = against.directory / FOLDER
     keyed = (home / "key").exists() or "PACSLAB_DEIDENTIFICATION_KEY" in os.environ
     keys = Keys.of(home) if keyed else None
     made: dict[str, str] = {}

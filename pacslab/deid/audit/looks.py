@@ -32,7 +32,8 @@ _PATTERNS: Final = (
     (Kind.NAME, Severity.HIGH, re.compile(rf"\b[A-Z]\.\s?{_CAPITAL}")),
     (Kind.NAME, Severity.MEDIUM, re.compile(r"[^\W\d_]{2,}\^[^\W\d_]{2,}")),
     (Kind.NAME, Severity.MEDIUM, re.compile(
-        rf"(?i:\b(?:of|by|for|patient|seen|reported|read|name|signed)\b:?)\s{_CAPITAL}[ ,]\s?{_CAPITAL}")),
+        rf"(?i:\b(?:of|by|for|patient|seen|reported|read|name|signed)\b:?)\s{_CAPITAL}[ ,]\s?"
+        rf"{_CAPITAL}")),
     (Kind.ADDRESS, Severity.HIGH, re.compile(
         rf"\b\d{{1,5}}\w?\s{_CAPITAL}(?:\s{_CAPITAL})?|{_CAPITAL}(?:straße|strasse|str\.|weg|platz|"
         r"gasse|allee)\s?\d{1,4}|\b(?:rue|via|calle)\s(?:de\s|la\s)*[A-Z]\w+")),

@@ -17,13 +17,13 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_sequence
-from pydicom.values import TEXT_VR_DELIMS
 
 TEXT: Final = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST",
                          "TM", "UC", "UI", "UR", "UT"})  # fmt: skip
 WORDS: Final = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """VRs that the character set is for (PS3.5 6.1.2.2)."""
 SINGLE: Final = frozenset({"LT", "ST", "UR", "UT"})
+_DELIMITERS: Final = {0x0D, 0x0A, 0x09, 0x0C}  # reset the character set (PS3.5 6.1.2.5.3)
 _DEFLATED: Final = b"1.2.840.10008.1.2.1.99"
 _ITEM: Final = {b"\xfe\xff\x00\xe0": True, b"\xff\xfe\xe0\x00": False}
 _DEEPEST: Final = 60
@@ -60,7 +60,7 @@ class Element:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 with suppress(LookupError, UnicodeError, ValueError):
-                    return decode_bytes(self.value, self.encodings, TEXT_VR_DELIMS)
+                    return decode_bytes(self.value, self.encodings, _DELIMITERS)
         return self.value.decode("latin-1")
 
     @property

@@ -32,10 +32,13 @@ _MONTHS: Final = (
     ("november", "novembre"), ("december", "dezember", "decembre"),
 )  # fmt: skip
 _GRAM: Final = 4
+_SHORTEST_ID: Final = 5
 _IN_NOISE: Final = 5  # letters of a word that counts in binary data
 _PACKED: Final = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
 _RUNS: Final = re.compile(rb"[\x20-\x7e\x80-\xff\x1b]{5,}")
+_ENCODINGS: Final = ("shift_jis", "euc_kr", "gb18030", "iso8859_5", "iso8859_7", "iso8859_2",
+                     "iso8859_9", "iso8859_8", "iso8859_6", "tis_620")  # fmt: skip
 _BULK: Final = 1 << 15
 _UNDER: Final = 2.5  # how far apart the characters of an ID may stand
 
@@ -46,7 +49,8 @@ def _vocabulary() -> frozenset[str]:
     return frozenset(word for name in names for word in re.findall("[a-z]+", name))
 
 
-def _common(word: str) -> bool:
+def common(word: str) -> bool:
+    """Whether a word of a name is a word of other things too: of the standard's, a title."""
     dense = word[:1] >= "\u1100"
     return word in _TITLES or word in _vocabulary() or len(word) < (2 if dense else 3)
 
@@ -62,6 +66,7 @@ class Wanted:
         self._words: dict[str, set[int]] = {}
         self._forms: dict[str, Kind] = {}
         self._starts: dict[str, set[int]] = {}
+        self._dense: dict[str, Kind] = {}
         self.uids: set[str] = set()
         self._sure = sure
         for number, value in enumerate(sorted(set(values))):
@@ -84,6 +89,9 @@ class Wanted:
         hits = self._known.intersection(words)
         if hits and self._named(hits, words):
             found.add(Kind.NAME)
+        if self._dense and not folded.isascii():
+            least = 3 if binary else 2
+            found |= {k for word, k in self._dense.items() if len(word) >= least and word in folded}
         if self._starts and len(folded) >= _GRAM:
             found |= self._grams(folded, binary)
         if self.uids and "." in text:
@@ -122,7 +130,7 @@ class Wanted:
         elif value.kind is Kind.PLACE:
             for part in [text, *re.split(r"[\r\n\\^]|,\s", text)]:
                 core = squeezed(plain(part))[0]
-                if len(core) >= 6 and not all(_common(w) for w in WORD.findall(plain(part))):
+                if len(core) >= 6 and not all(common(w) for w in WORD.findall(plain(part))):
                     self._form(core, Kind.PLACE)
         else:
             self._learn_id(text)
@@ -135,10 +143,14 @@ class Wanted:
             for word in words:
                 for spelled in variants(word):
                     self._words.setdefault(spelled, set()).add(number)
-                    if len(spelled) >= 6 and not _common(spelled) and not self._sure:
+                    if len(spelled) >= 6 and not common(spelled) and not self._sure:
                         self._form(spelled, Kind.NAME)
                         self._form(spelled[::-1], Kind.NAME)
             folded = [plain(w) for w in words[:2]]
+            if folded and folded[0] >= "\u2e80":  # scripts without spaces between words
+                self._dense["".join(folded)] = Kind.NAME
+                if not self._sure:
+                    self._dense |= dict.fromkeys((w for w in folded if len(w) > 1), Kind.NAME)
             if len(folded) == 2 and len("".join(folded)) >= 6:
                 self._form("".join(folded), Kind.NAME)
                 self._form("".join(reversed(folded)), Kind.NAME)
@@ -150,10 +162,10 @@ class Wanted:
                 self._learn_id(group)
 
     def _learn_id(self, text: str) -> None:
-        core = squeezed(plain(text))[0]
-        if (len(core) >= 5 and any(c.isdigit() for c in core)) or (
-            len(core) >= 5 and not all(_common(w) for w in WORD.findall(plain(text)))
-        ):
+        folded = plain(text)
+        core = squeezed(folded)[0]
+        telling = any(c.isdigit() for c in core) or not all(map(common, WORD.findall(folded)))
+        if len(core) >= _SHORTEST_ID and telling:
             self._form(core, Kind.ID)
 
     def _form(self, text: str, kind: Kind) -> None:
@@ -165,20 +177,18 @@ class Wanted:
     # --- finding ----------------------------------------------------------------------------
 
     def _named(self, hits: frozenset[str] | set[str], words: list[str]) -> bool:
-        strong = {h for h in hits if not _common(h)}
+        strong = {h for h in hits if not common(h)}
         if not self._sure and strong:
             return True
         # Of common words, and of others' names, two of one person side by side
-        for one, next_ in zip(words, words[1:], strict=False):
-            if (
-                one in hits
-                and next_ in hits
-                and one != next_
-                and (one in strong or next_ in strong)
-            ):
-                if self._words[one] & self._words[next_]:
-                    return True
-        return False
+        return any(
+            one != after
+            and one in hits
+            and after in hits
+            and (one in strong or after in strong)
+            and self._words[one] & self._words[after]
+            for one, after in pairwise(words)
+        )
 
     def _grams(self, folded: str, binary: bool) -> set[Kind]:
         found: set[Kind] = set()
@@ -211,8 +221,11 @@ def _whole(text: str, first: int, last: int, length: int, kind: Kind) -> bool:
         return False
     if kind is Kind.ID and text[first].isalpha() and before.isalpha():
         return False
-    if kind is Kind.DATE and last - first + 1 > length + 6:
-        return False
+    apart = last - first + 1 - length
+    if kind is Kind.DATE:
+        digits = length < 8 and not any(c.isalpha() for c in text[first : last + 1])
+        if apart > 6 or (digits and apart < 2):
+            return False
     return not (kind is Kind.ID and text[last].isalpha() and after.isalpha())
 
 
@@ -226,18 +239,20 @@ def _dates(day: str) -> Iterator[str]:
     if not "01" <= month <= "12":
         return
     yield from (day, date + month + year, month + date + year)
-    short = str(int(date))
-    if (short, str(int(month))) != (date, month):
-        # Apart by separators only, which the squeezed form has lost: six digits at least
-        for form in (short + month + year, date + str(int(month)) + year,
-                     month + short + year, year + month + short):  # fmt: skip
-            if len(form) >= 7:
-                yield form
+    short, brief = str(int(date)), str(int(month))
+    # Of fewer than eight digits they count only where something stands between them
+    yield from {short + brief + year, short + month + year, date + brief + year,
+                brief + short + year, month + short + year, brief + date + year,
+                year + brief + short, year + month + short, year + brief + date}  # fmt: skip
     for name in _MONTHS[int(month) - 1]:
         for written in {name, name[:3]}:
             for number in {date, short}:
                 yield from (number + written + year, written + number + year)
-                yield from (f"{number}th{written}{year}", f"{number}of{written}{year}")
+                for suffix in ("th", "st", "nd", "rd"):
+                    yield from (f"{number}{suffix}{written}{year}",
+                                f"{number}{suffix}of{written}{year}",
+                                f"{written}{number}{suffix}{year}")  # fmt: skip
+                yield f"{number}of{written}{year}"
 
 
 def _unpacked(text: str) -> Iterator[str]:
@@ -268,8 +283,7 @@ def views(data: bytes) -> Iterator[str]:
         yield data.decode("latin-1")
         if not data.isascii():
             yield data.decode("utf-8", "ignore")
-            for encoding in ("shift_jis", "euc_kr", "gb18030", "iso8859_5", "iso8859_7", "iso8859_2",
-                             "iso8859_9", "iso8859_8", "iso8859_6", "tis_620"):  # fmt: skip
+            for encoding in _ENCODINGS:
                 yield data.decode(encoding, "ignore")
         if b"\x1b" in data:
             for encoding in ("iso2022_jp", "iso2022_jp_2", "iso2022_kr"):
