@@ -48,6 +48,7 @@ _COARSER: Final[Mapping[str, str]] = {
     "PatientWeight": "weight group",
 }  # fmt: skip
 DEFAULT: Final = ("PatientSex", "age group", "study year", "Modality")
+_MOST_TRIED: Final = 2000
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
@@ -125,26 +126,42 @@ def risk(
 def _suggestions(
     mirror: Mirror, chosen: pd.DataFrame, names: tuple[str, ...], k: int
 ) -> pd.DataFrame:
-    """Steps to reach k: one quasi-identifier coarser or left out at a time, the best first."""
-    rows = []
-    current = names
-    while current:
-        tried = []
-        for place, name in enumerate(current):
-            coarser = _COARSER.get(name)
-            after = (*current[:place], *((coarser,) if coarser else ()), *current[place + 1 :])
-            step = f"{name} as {coarser}" if coarser else f"leave out {name}"
-            sizes = _classes(mirror, chosen, after, None)["patients"] if after else None
-            below = 0 if sizes is None else int(sizes[sizes < k].sum())
-            least = 0 if sizes is None or not len(sizes) else int(sizes.min())
-            # A coarser value costs less than one that is left out
-            tried.append((below, coarser is None, step, after, least))
-        below, _, step, current, least = min(tried)
-        rows.append({"step": step, "k": least, "patients below k": below,
-                     "quasi": ", ".join(current)})  # fmt: skip
-        if not below:
-            break
-    return pd.DataFrame(rows)
+    """The fewest steps that reach k, a step making one quasi-identifier coarser or leaving it out.
+
+    Of several ways with as many steps the one that keeps most classes stands first.
+    """
+    ladders = [_ladder(name) for name in names]
+    told = _told(mirror, chosen, list(dict.fromkeys(one for each in ladders for one in each)))
+    level: dict[tuple[int, ...], None] = {(0,) * len(names): None}
+    tried, rows = 0, []
+    while level and not rows and tried < _MOST_TRIED:
+        further: dict[tuple[int, ...], None] = {}
+        for steps in level:
+            for place, ladder in enumerate(ladders):
+                if steps[place] < len(ladder):
+                    further[(*steps[:place], steps[place] + 1, *steps[place + 1 :])] = None
+        level = further
+        for steps in level:
+            kept = [ladder[n] for ladder, n in zip(ladders, steps, strict=True) if n < len(ladder)]
+            tried += 1
+            sizes = told.groupby(kept, dropna=False).size() if kept else pd.Series([len(told)])
+            if len(sizes) and sizes.min() >= k:
+                done = [
+                    f"{ladder[0]} as {ladder[n]}" if n < len(ladder) else f"leave out {ladder[0]}"
+                    for ladder, n in zip(ladders, steps, strict=True)
+                    if n
+                ]
+                rows.append({"step": "; ".join(done), "k": int(sizes.min()),
+                             "classes": len(sizes), "quasi": ", ".join(kept)})  # fmt: skip
+    found = pd.DataFrame(rows, columns=["step", "k", "classes", "quasi"])
+    return found.sort_values("classes", ascending=False, ignore_index=True).head(5)
+
+
+def _ladder(name: str) -> list[str]:
+    steps = [name]
+    while steps[-1] in _COARSER:
+        steps.append(_COARSER[steps[-1]])
+    return steps
 
 
 def _chosen(archive: Archive, mirror: Mirror, what: Any) -> pd.DataFrame:
@@ -158,27 +175,35 @@ def _classes(
     mirror: Mirror, chosen: pd.DataFrame, names: tuple[str, ...], sensitive: str | None
 ) -> pd.DataFrame:
     every = [*names, *([sensitive] if sensitive else [])]
+    groups = ", ".join(f'"q{number}"' for number in range(len(names)))
+    shown = ", ".join(f'"q{number}" AS "{name}"' for number, name in enumerate(names))
+    diverse = f', count(DISTINCT "q{len(names)}") AS diversity' if sensitive else ""
+    statement = f"""WITH told AS ({_per_patient(mirror, every)})
+        SELECT {shown}, count(*) AS patients{diverse} FROM told GROUP BY {groups}
+        ORDER BY patients, {groups}"""
+    return query(mirror, statement, frames={"chosen": chosen})
+
+
+def _told(mirror: Mirror, chosen: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """A row a patient with each quasi-identifier."""
+    rows = query(mirror, _per_patient(mirror, names), frames={"chosen": chosen})
+    return rows.rename(columns={f"q{number}": name for number, name in enumerate(names)})
+
+
+def _per_patient(mirror: Mirror, names: list[str]) -> str:
     where = _columns(mirror)
     columns = ", ".join(
         f"array_to_string(list_sort(list(DISTINCT ({_expression(name, where)})::VARCHAR)), ', ') "
         f'AS "q{number}"'
-        for number, name in enumerate(every)
+        for number, name in enumerate(names)
     )
-    groups = ", ".join(f'"q{number}"' for number in range(len(names)))
-    shown = ", ".join(f'coalesce("q{n}", \'\') AS "{name}"' for n, name in enumerate(names))
-    diverse = f', count(DISTINCT "q{len(names)}") AS diversity' if sensitive else ""
-    statement = f"""
-        WITH told AS (
-            SELECT coalesce(t.PatientID || chr(0) || coalesce(t.IssuerOfPatientID, ''),
-                            t.StudyInstanceUID) AS who, {columns}
-            FROM instances i SEMI JOIN chosen USING (SOPInstanceUID)
-            JOIN series s ON s.SeriesInstanceUID = i.SeriesInstanceUID
-            JOIN studies t ON t.StudyInstanceUID = i.StudyInstanceUID
-            GROUP BY who)
-        SELECT {shown}, count(*) AS patients{diverse} FROM told GROUP BY {groups}
-        ORDER BY patients, ALL"""
-    statement = statement.replace("ORDER BY patients, ALL", f"ORDER BY patients, {groups}")
-    return query(mirror, statement, frames={"chosen": chosen})
+    return f"""
+        SELECT coalesce(t.PatientID || chr(0) || coalesce(t.IssuerOfPatientID, ''),
+                        t.StudyInstanceUID) AS who, {columns}
+        FROM instances i SEMI JOIN chosen USING (SOPInstanceUID)
+        JOIN series s ON s.SeriesInstanceUID = i.SeriesInstanceUID
+        JOIN studies t ON t.StudyInstanceUID = i.StudyInstanceUID
+        GROUP BY who"""
 
 
 def _columns(mirror: Mirror) -> dict[str, str]:
