@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from pacslab.deid.audit import alone, pixels
+from pacslab.deid.audit import alone, bulk, pixels
 from pacslab.deid.audit.claims import Claims
 from pacslab.deid.audit.compare import Comparison, compare
 from pacslab.deid.audit.finding import Finding, Kind, Severity
@@ -61,7 +61,7 @@ class Auditor:
 
     def in_file(self, data: bytes) -> set[Kind]:
         """The kinds of originals of anybody that stand in bytes that are no instance."""
-        return self._all.in_bytes(data) | self._anybody.in_bytes(data)
+        return _in_bytes(data, [self._all, self._anybody])
 
     # --- alone --------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ class Auditor:
                     yield _finding(one.path, kind)
         for place, data in parts.beside.items():
             if data.strip(b"\0"):
-                for kind in self._all.in_bytes(data) | (own.in_bytes(data) if own else set()):
+                for kind in _in_bytes(data, [self._all] if own is None else [self._all, own]):
                     yield _finding(place, kind)
 
     def _kinds(
@@ -142,10 +142,10 @@ class Auditor:
         elif one.vr in TEXT:
             texts = [one.text]
             if not one.value.isascii() or b"\0" in one.value:
-                found = set().union(*(wanted.in_bytes(one.value) for wanted in both))
+                found = _in_bytes(one.value, both)
                 return frozenset(found.union(*(w.in_text(one.text) for w in both)))
         else:
-            return frozenset(set().union(*(wanted.in_bytes(one.value) for wanted in both)))
+            return frozenset(_in_bytes(one.value, both))
         return frozenset(set().union(*(w.in_text(text) for w in both for text in texts)))
 
 
@@ -169,6 +169,12 @@ def load(path: str) -> bytes:
 def _finding(path: str, kind: Kind) -> Finding:
     severity = Severity.HIGH if kind is not Kind.PLACE else Severity.MEDIUM
     return Finding(path, kind, severity, f"{kind} of the source", "against")
+
+
+def _in_bytes(data: bytes, wanted: list[Wanted]) -> set[Kind]:
+    if len(data) >= bulk.FROM:
+        return bulk.search(data, wanted)
+    return set().union(*(one.in_bytes(data) for one in wanted))
 
 
 def _days(before: Parts) -> dict[str, set[str]]:

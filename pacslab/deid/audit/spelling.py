@@ -10,18 +10,20 @@ from typing import Final
 _APART: Final = str.maketrans({"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d",
                                "ð": "d", "þ": "th", "ı": "i"})  # fmt: skip
 _LONG: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
+_LONGEST: Final = 256  # characters of a text that is remembered
 WORD: Final = re.compile(r"[^\W\d_]+")
 
 
 def plain(text: str) -> str:
     """Lower case, no marks above or below letters, letters of one width."""
-    lower = text.casefold() if text.isascii() else _bare(text.casefold())
-    return lower
+    if text.isascii():
+        return text.lower()
+    return _bare(text) if len(text) < _LONGEST else _bare.__wrapped__(text)
 
 
 @lru_cache(maxsize=1 << 14)
 def _bare(text: str) -> str:
-    apart = unicodedata.normalize("NFKD", text.translate(_APART))
+    apart = unicodedata.normalize("NFKD", text.casefold().translate(_APART))
     return "".join(c for c in apart if not unicodedata.combining(c)).casefold()
 
 

@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote
@@ -36,10 +36,8 @@ _SHORTEST_ID: Final = 5
 _IN_NOISE: Final = 5  # letters of a word that counts in binary data
 _PACKED: Final = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
 _HEX: Final = re.compile(r"(?:[0-9a-fA-F]{2}){6,}")
-_RUNS: Final = re.compile(rb"[\x20-\x7e\x80-\xff\x1b]{5,}")
 _ENCODINGS: Final = ("shift_jis", "euc_kr", "gb18030", "iso8859_5", "iso8859_7", "iso8859_2",
                      "iso8859_9", "iso8859_8", "iso8859_6", "tis_620")  # fmt: skip
-_BULK: Final = 1 << 15
 _UNDER: Final = 2.5  # how far apart the characters of an ID may stand
 
 
@@ -66,6 +64,7 @@ class Wanted:
         self._words: dict[str, set[int]] = {}
         self._forms: dict[str, Kind] = {}
         self._starts: dict[str, set[int]] = {}
+        self._written: set[str] = set()
         self._dense: dict[str, Kind] = {}
         self.uids: set[str] = set()
         self._sure = sure
@@ -109,6 +108,23 @@ class Wanted:
             found |= self.in_text(text, binary=True)
         return found
 
+    @cached_property
+    def starts(self) -> frozenset[bytes]:
+        """How originals begin: four characters of ASCII each."""
+        words = {word[:_GRAM] for word in self._words if len(word) >= _IN_NOISE}
+        return frozenset(one.encode() for one in words.union(self._starts) if one.isascii())
+
+    @cached_property
+    def raw(self) -> tuple[bytes, ...]:
+        """Words that aren't ASCII, in their usual encodings, for data too large to decode."""
+        needles: set[bytes] = set()
+        for word in self._written:
+            for spelled in (word, word.lower(), word.upper(), word.title()):
+                for encoding in ("utf-8", "latin-1", "utf-16-le", "utf-16-be", *_ENCODINGS):
+                    with suppress(UnicodeEncodeError):
+                        needles.add(spelled.encode(encoding))
+        return tuple(sorted(n for n in needles if len(n) >= _IN_NOISE))
+
     # --- learning ---------------------------------------------------------------------------
 
     def _learn(self, number: int, value: Original) -> None:
@@ -141,6 +157,8 @@ class Wanted:
             for part in group.split("^")[:3]:
                 words += re.findall(r"[^\W\d_]+", part)
             for word in words:
+                if not word.isascii() and not self._sure:
+                    self._written.add(word)
                 for spelled in variants(word):
                     self._words.setdefault(spelled, set()).add(number)
                     if len(spelled) >= 6 and not common(spelled) and not self._sure:
@@ -278,23 +296,16 @@ def _readable(data: bytes) -> bool:
 
 
 def views(data: bytes) -> Iterator[str]:
-    """Bytes as the texts that they may be; of large ones only what looks like text."""
-    if len(data) <= _BULK:
-        yield data.decode("latin-1")
-        if not data.isascii():
-            yield data.decode("utf-8", "ignore")
-            for encoding in _ENCODINGS:
-                yield data.decode(encoding, "ignore")
-        if b"\x1b" in data:
-            for encoding in ("iso2022_jp", "iso2022_jp_2", "iso2022_kr"):
-                yield data.decode(encoding, "ignore")
-        if b"\0" in data.strip(b"\0"):
-            for odd in (0, 1):
-                yield data[odd:].decode("utf-16-le", "ignore")
-                yield data[odd:].decode("utf-16-be", "ignore")
-        return
-    for one in (data, data[::2], data[1::2]):  # every other byte: UTF-16 of the first 256
-        yield b"\n".join(_RUNS.findall(one)).decode("latin-1")
-    runs = b"\n".join(run for run in _RUNS.findall(data) if not run.isascii())
-    if runs:
-        yield runs.decode("utf-8", "ignore")
+    """Bytes as the texts that they may be."""
+    yield data.decode("latin-1")
+    if not data.isascii():
+        yield data.decode("utf-8", "ignore")
+        for encoding in _ENCODINGS:
+            yield data.decode(encoding, "ignore")
+    if b"\x1b" in data:
+        for encoding in ("iso2022_jp", "iso2022_jp_2", "iso2022_kr"):
+            yield data.decode(encoding, "ignore")
+    if b"\0" in data.strip(b"\0"):
+        for odd in (0, 1):
+            yield data[odd:].decode("utf-16-le", "ignore")
+            yield data[odd:].decode("utf-16-be", "ignore")
