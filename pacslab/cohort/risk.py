@@ -133,7 +133,8 @@ def _suggestions(
     ladders = [_ladder(name) for name in names]
     told = _told(mirror, chosen, list(dict.fromkeys(one for each in ladders for one in each)))
     level: dict[tuple[int, ...], None] = {(0,) * len(names): None}
-    tried, rows = 0, []
+    tried = 0
+    rows: list[dict[str, Any]] = []
     while level and not rows and tried < _MOST_TRIED:
         further: dict[tuple[int, ...], None] = {}
         for steps in level:
