@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, Final, TypeAlias
 
@@ -31,19 +32,25 @@ Parameters: TypeAlias = Sequence[BindParameter[Any]]
 _GROUPS: Final = 4  # parameters of a person name: the whole, and each place of a component group
 
 
+@dataclass(frozen=True, slots=True)
+class Among(Match):
+    """A key that is one of these texts, as the index has them (:mod:`pacslab.archive.texts`)."""
+
+
 def bound(match: Match) -> Sequence[str | int | float | None]:
     """What a match puts into the statement, as :func:`_compare` takes it."""
     attribute, kind, values = match.attribute, match.kind, match.values
+    if isinstance(match, Among):
+        return values
     if match.words:
         return [word for value in match.words for group in value for word in group]
     if attribute.vr == "PN":
-        several = _several(attribute)
-        return [bound for value in values for bound in _names(kind, value, several)]
+        return [b for value in values for b in _names(kind, value, several(attribute))]
     if kind is Kind.RANGE:
         return _bounds(attribute, *values)
     if attribute.python_type is not str:
         return [attribute.python_type(v) for v in values]
-    if _several(attribute):
+    if several(attribute):
         patterns = map(_glob if kind is Kind.WILDCARD else _glob_literal, values)
         return [f"*\\{pattern}\\*" for pattern in patterns]
     if kind is Kind.WILDCARD:
@@ -59,10 +66,12 @@ def compared(match: Match, column: ColumnElement[Any], values: Parameters) -> Co
     if match.kind is Kind.EMPTY:
         return column.is_(None)
     if attribute.vr == "PN":
-        folded = column.table.c[attribute.keyword + schema.FOLDED]
+        folded: ColumnElement[Any] = column.table.c[attribute.keyword + schema.FOLDED]
+        if isinstance(match, Among):
+            return folded.in_(values)
         if match.words:
             return _fuzzy(match, folded, values)
-        if _several(attribute):
+        if several(attribute):
             folded = BACKSLASH.concat(folded).concat(BACKSLASH)
             return or_(*(folded.op("GLOB")(value) for value in values))
         exact = match.kind is not Kind.WILDCARD
@@ -70,12 +79,14 @@ def compared(match: Match, column: ColumnElement[Any], values: Parameters) -> Co
             folded == value if exact and i % _GROUPS == 0 else folded.op("GLOB")(value)
             for i, value in enumerate(values)
         ))  # fmt: skip
+    if isinstance(match, Among):
+        return column.in_(values)
     if match.kind is Kind.RANGE:
         low, high = values
         return and_(column >= low, column <= high)
     if attribute.python_type is not str:
         return column.in_(values)
-    if _several(attribute):
+    if several(attribute):
         bounded = BACKSLASH.concat(column).concat(BACKSLASH)
         return or_(*(bounded.op("GLOB")(value) for value in values))
     if match.kind is Kind.WILDCARD:
@@ -120,21 +131,22 @@ def parameters(match: Match, number: int) -> Parameters:
     return [bindparam(f"key{number}_{place}", value) for place, value in places]
 
 
-def _several(attribute: Attribute) -> bool:
+def several(attribute: Attribute) -> bool:
+    """Whether its column may hold several values, joined by a backslash."""
     return attribute.multiple and not attribute.computed
 
 
-def _names(kind: Kind, value: str, several: bool) -> list[str | None]:
+def _names(kind: Kind, value: str, listed: bool) -> list[str | None]:
     """Person names match by the whole or by one of their component groups (PS3.4 C.2.2.2.1).
 
     What is asked with its groups matches by the whole only: NULL is equal to nothing. Where there
     are several names, each of them stands between backslashes.
     """
     pattern = _glob(value) if kind is Kind.WILDCARD else _glob_literal(value)
-    whole = pattern if kind is Kind.WILDCARD or several else value
+    whole = pattern if kind is Kind.WILDCARD or listed else value
     groups = [pattern + "=*", "*=" + pattern, "*=" + pattern + "=*"]
     found: list[str | None] = [whole, *([None] * 3 if "=" in value else groups)]
-    return [f"*\\{p}\\*" if p is not None else p for p in found] if several else found
+    return [f"*\\{p}\\*" if p is not None else p for p in found] if listed else found
 
 
 def _bounds(attribute: Attribute, low: str, high: str) -> tuple[str, str]:

@@ -148,6 +148,7 @@ class Database:
                     raise SchemaError(f"{self.path} is a database of another program: leave it")
                 schema.metadata.create_all(connection)
                 connection.execute(schema.patients_view)
+                connection.execute(schema.text_parts)
                 first = {"schema": schema.VERSION, "revision": 0, "archive": uuid.uuid4().hex}
                 rows = [{"Name": name, "Value": str(value)} for name, value in first.items()]
                 connection.execute(insert(schema.state), rows)
@@ -243,6 +244,11 @@ def _translated(path: Path) -> Iterator[None]:
             raise PacslabError(
                 f"{path} is locked by another program for more than {_BUSY_SECONDS} s: end that "
                 "program's transaction, then try again"
+            ) from error
+        if "no such module" in said:
+            raise PacslabError(
+                f"this Python's SQLite {sqlite3.sqlite_version} was built without FTS5, which the "
+                "index needs: take the Python of your system, python.org or conda"
             ) from error
         if "malformed" in said or "not a database" in said:
             raise DamagedError(

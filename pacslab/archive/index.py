@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
 
-from pacslab.archive import names, packing, schema, statements
+from pacslab.archive import names, packing, schema, statements, texts
 from pacslab.archive.parents import Memory, Parents
 from pacslab.dicom.instance import Instance
 
@@ -92,7 +92,9 @@ class Writer:
         """
         found = known(self._connection, sop_instance_uids)
         self._memory.clear()
-        named = names.of_studies(self._connection, {k.study_instance_uid for k in found.values()})
+        touched = {k.study_instance_uid for k in found.values()}
+        named = names.of_studies(self._connection, touched)
+        said = texts.of_studies(self._connection, touched)
         for table in (schema.headers, schema.instances):
             self._delete(table, table.c.id, [k.id for k in found.values()])
         gone = [("instances", uid) for uid in found]
@@ -102,7 +104,7 @@ class Writer:
                 for table in (schema.header_bases, schema.series):
                     self._delete(table, table.c.SeriesInstanceUID, [one_series])
                 gone.append(("series", one_series))
-        for study in {k.study_instance_uid for k in found.values()}:
+        for study in touched:
             self._delete(schema.differences, schema.differences.c.StudyInstanceUID, [study])
             if self._left(c.StudyInstanceUID == study):
                 self.parents.remake(study)
@@ -110,6 +112,7 @@ class Writer:
                 self._delete(schema.studies, schema.studies.c.StudyInstanceUID, [study])
                 gone.append(("studies", study))
         names.forget(self._connection, named)
+        texts.forget(self._connection, said)
         if gone:
             self._connection.execute(
                 insert(schema.removals),
@@ -126,6 +129,7 @@ class Writer:
             schema.word_keys,
         ):
             self._connection.execute(delete(table))
+        texts.clear(self._connection)
         for name, key in (
             ("instances", "SOPInstanceUID"),
             ("series", "SeriesInstanceUID"),

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Table, select, update
 
-from pacslab.archive import names, packing, schema, statements
+from pacslab.archive import names, packing, schema, statements, texts
 from pacslab.dicom.instance import Value, index_row
 from pacslab.dicom.keywords import Attribute, Level, at
 from pacslab.dicom.matching import fold_all
@@ -185,6 +185,7 @@ class Parents:
             new["Changed"] = self._revision
             statements.INSERT[table.name].run(self._connection, new)
             names.add(self._connection, table.name, new)
+            texts.add(self._connection, table.name, new)
             self._rows[table.name, uid] = new
             self._agreeing[table.name, uid] = said
             return []
@@ -193,6 +194,7 @@ class Parents:
             changes = _with_folded(fill, attributes)
             self._connection.execute(update(table).where(table.c[key] == uid).values(changes))
             names.add(self._connection, table.name, changes)
+            texts.add(self._connection, table.name, changes)
             row.update(changes)
         differences = [
             {

@@ -26,7 +26,7 @@ from sqlalchemy.types import TypeEngine
 from pacslab.dicom.keywords import Attribute, Level, at
 from pacslab.dicom.worklist import COLUMNS as WORKLIST_COLUMNS
 
-VERSION: Final = 3
+VERSION: Final = 4
 """The schema's version, kept in the index; a newer one than this is refused."""
 
 FOLDED: Final = "Folded"
@@ -173,6 +173,14 @@ word_keys = Table(
     Column("Word", Text, primary_key=True, index=True, comment="The word, in name_words"),
     comment="What the words of names are found by: words that are alike have a key in common.",
     sqlite_with_rowid=False,
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Its number in text_parts"),
+    Column("Text", Text, nullable=False, unique=True, comment="As the column has it"),
+    comment="Every person name (folded) and description that there is, once.",
 )
 
 removals = Table(
@@ -378,6 +386,12 @@ state = Table(
     Column("Value", Text, nullable=False, comment="Its value"),
     comment="Version of the schema, number of the last change, identity of the archive.",
 )
+
+text_parts: Final = text(
+    "CREATE VIRTUAL TABLE text_parts USING "
+    "fts5(Text, content='texts', content_rowid='id', tokenize='trigram case_sensitive 1')"
+)
+"""What three letters stand in which text."""
 
 patients_view: Final = text(
     """CREATE VIEW IF NOT EXISTS patients AS

@@ -25,7 +25,7 @@ from sqlalchemy import (
     select,
 )
 
-from pacslab.archive import schema
+from pacslab.archive import schema, texts
 from pacslab.archive.comparing import BACKSLASH, Parameters, bound, compared, parameters
 from pacslab.archive.names import words_like
 from pacslab.archive.statements import Prepared
@@ -68,6 +68,7 @@ def rows(
     unique key, so that ``offset`` pages without gaps (PS3.18 8.3.4.4.1).
     """
     wanted = fields_of(query.level) if fields is None else fields
+    query = texts.narrowed(connection, query)
     prepared = _prepared(_shape(query), tuple(wanted))
     with closing(prepared.mappings(connection, _values(connection, query))) as found:
         yield from found
@@ -75,7 +76,8 @@ def rows(
 
 def count(connection: Connection, query: Query) -> int:
     """How many entities match, whatever the query's limit and offset."""
-    prepared = _prepared(_shape(replace(query, limit=None, offset=0)), None)
+    query = texts.narrowed(connection, replace(query, limit=None, offset=0))
+    prepared = _prepared(_shape(query), None)
     return int(prepared.value(connection, _values(connection, query)) or 0)
 
 
@@ -93,7 +95,7 @@ def _shape(query: Query) -> Query:
     """The query without its values: those that have the same one are the same statement."""
     paged = query.limit is not None or query.offset
     blank = tuple(
-        Match(m.attribute, m.kind, ("0",) * len(m.values), _blank(m.words)) for m in query.matches
+        replace(m, values=("0",) * len(m.values), words=_blank(m.words)) for m in query.matches
     )
     return Query(query.level, blank, -1 if paged else None)
 
