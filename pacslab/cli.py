@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Final, NoReturn, get_type_hints
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser() -> _Parser:
+def _parser() -> _Parser:  # noqa: PLR0915 - a line an option
     parser = _Parser(
         prog="pacslab",
         description="A research PACS that lives in a notebook. Every option can also be set by "
@@ -112,6 +113,7 @@ def _parser() -> _Parser:
                         help="of the dataset (default: dicom)")  # fmt: skip
     export.add_argument("--sql", metavar="SQL", help="that chooses it (default: everything)")
     export.add_argument("--licence", help="of the dataset, for its card")
+    export.add_argument("--override", metavar="REASON", help="pass a closed gate, on record")
 
     deid = command("deidentify", _deidentify, "write a de-identified copy as a new archive")
     deid.add_argument("directory", metavar="DIR", type=server_directory)
@@ -122,6 +124,15 @@ def _parser() -> _Parser:
     deid.add_argument("--forget", action="store_true", default=None,
                       help="throw the key away and keep no crosswalk")  # fmt: skip
     deid.add_argument("--workers", type=int, help="processes (default: one a core)")
+
+    audit = command("audit", _audit, "look for what could still identify someone")
+    audit.add_argument("directory", metavar="DIR", type=server_directory)
+    audit.add_argument("--against", metavar="SOURCE_DIR", type=Path,
+                       help="the archive that DIR was made from")  # fmt: skip
+    audit.add_argument("--format", choices=["table", "json", "html"],
+                       help="of the answer (default: table)")  # fmt: skip
+    audit.add_argument("--output", metavar="F", help="file to write to (default: standard output)")
+    audit.add_argument("--workers", type=int, help="processes (default: one a core)")
 
     check = command("check", _check, "compare every file with the index")
     check.add_argument("directory", metavar="DIR", type=server_directory)
@@ -256,7 +267,8 @@ def _export(options: argparse.Namespace) -> int:
         mirror = Mirror(archive)
         chosen = query(mirror, options.sql) if options.sql else None
         rows = export(archive, mirror, chosen, options.out, format=options.format or "dicom",
-                      licence=options.licence or "", sql=options.sql)  # fmt: skip
+                      licence=options.licence or "", sql=options.sql,
+                      override=options.override)  # fmt: skip
     failed = rows[rows["Status"] == "failed"]
     for path, reason in failed[["path", "Reason"]].drop_duplicates().itertuples(index=False):
         sys.stderr.write(f"failed {path}: {reason}\n")
@@ -287,6 +299,32 @@ def _deidentify(options: argparse.Namespace) -> int:
                 tqdm.write(f"look at {result.sop_instance_uid}: {doubt}", file=sys.stderr)
     print(", ".join(f"{number} {status}" for status, number in counts.items()))
     return 1 if counts[Status.REFUSED] else 0
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from pacslab.cohort.audits import audit
+
+    with ExitStack() as stack:
+        archive = stack.enter_context(_existing(options.directory))
+        source = stack.enter_context(_existing(options.against)) if options.against else None
+        done = audit(archive, against=source, workers=options.workers)
+        failed = done.checks[done.checks["result"] == "no"]
+        if options.format == "html":
+            text = done.html()
+        elif options.format == "json":
+            text = done.findings.to_json(orient="records", indent=1) + "\n"
+        else:
+            shown = done.summary
+            text = "no findings\n" if shown.empty else shown.to_string(index=False) + "\n"
+        number = len(done.open)
+    if options.output:
+        Path(options.output).write_text(text, "utf-8")
+    else:
+        sys.stdout.write(text)
+    for name, detail in failed[["check", "detail"]].itertuples(index=False):
+        sys.stderr.write(f"not so: {name}: {detail}\n")
+    sys.stderr.write(f"{number} open findings\n")
+    return 1 if number or len(failed) else 0
 
 
 def _check(options: argparse.Namespace) -> int:

@@ -74,6 +74,13 @@ class DeidentificationError(RefusedError):
     code = "not-deidentified"
 
 
+class GateError(PacslabError):
+    """An export that the archive's gate is closed to."""
+
+    http_status = 403
+    code = "gate"
+
+
 class OutOfResourcesError(PacslabError):
     """No room: the disk is full or the archive can't be written to."""
 

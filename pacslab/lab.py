@@ -40,6 +40,8 @@ from pacslab.server import control, record
 from pacslab.server.settings import Settings
 
 if TYPE_CHECKING:
+    from pacslab.cohort.audits import Audit
+    from pacslab.cohort.risk import Risk
     from pacslab.network.node import Node
     from pacslab.notebook.dashboard import Dashboard
 
@@ -214,6 +216,7 @@ class Lab(Networking):
         *,
         format: str = "dicom",
         licence: str = "",
+        override: str | None = None,
         progress: bool = True,
         **options: Any,
     ) -> pd.DataFrame:
@@ -221,14 +224,15 @@ class Lab(Networking):
 
         A row an instance with its file and status. The folder gets a manifest with checksums and a
         dataset card; run again, it goes on where it stopped. ``pixels=True`` writes the frames of
-        ``parquet`` too. Raises UsageError for a folder that holds something else,
+        ``parquet`` too. A closed gate (``lab.gate``) stops it with GateError, unless ``override``
+        says why it is passed. Raises UsageError for a folder that holds something else,
         OutOfResourcesError when the disk is full.
         """
         from pacslab.cohort.exports.export import export
 
         return export(
             self.archive, self._mirror, cohort, Path(out),
-            format=format, licence=licence, progress=progress, **options,
+            format=format, licence=licence, override=override, progress=progress, **options,
         )  # fmt: skip
 
     @property
@@ -295,6 +299,74 @@ class Lab(Networking):
         bar = tqdm(results, desc="de-identifying", unit="file", total=len(chosen),
                    disable=not progress)  # fmt: skip
         return from_results(bar)
+
+    def audit(
+        self,
+        cohort: Any = None,
+        against: str | os.PathLike[str] | Lab | None = None,
+        *,
+        workers: int | None = None,
+        who: str | None = None,
+        progress: bool = True,
+    ) -> Audit:
+        """What in a cohort of this archive could still identify someone; None is all of it.
+
+        ``against`` is the archive that it was made from: every identifying value there is looked
+        for in every byte here, in any spelling. The result has ``findings``, ``before_after``,
+        ``checks``, ``accept`` and ``report(path)``; reviews stay on record in this archive.
+        """
+        from pacslab.cohort.audits import audit
+
+        def run(source: Archive | None) -> Audit:
+            return audit(self.archive, cohort, against=source, workers=workers, who=who,
+                         progress=progress)  # fmt: skip
+
+        if isinstance(against, Lab):
+            return run(against.archive)
+        if against is None:
+            return run(None)
+        if not (Path(against) / "index.sqlite").exists():
+            raise UsageError(f"there is no archive at {against}: give the one this came from")
+        with Archive(against) as source:
+            return run(source)
+
+    def risk(
+        self,
+        cohort: Any = None,
+        quasi: Iterable[str] | None = None,
+        sensitive: str | None = None,
+        *,
+        k: int = 5,
+    ) -> Risk:
+        """Who could be recognised: k-anonymity over quasi-identifiers, a patient counted once.
+
+        ``quasi`` are columns (``PatientSex``) or their groups (``age group``, ``study year``);
+        with ``sensitive`` l-diversity is told too. The result has ``classes``, ``unique`` and
+        ``suggestions`` of what to generalise to reach ``k``.
+        """
+        from pacslab.cohort.risk import risk
+
+        return risk(self.archive, self._mirror, cohort, quasi, sensitive, k=k)
+
+    def gate(
+        self,
+        k: int | None = None,
+        *,
+        quasi: Iterable[str] | None = None,
+        findings: bool = True,
+        who: str | None = None,
+        off: bool = False,
+    ) -> pd.DataFrame:
+        """Set what an export must pass: at least ``k`` patients alike, no open findings.
+
+        Kept in the archive, with every export that came to it; without ``k`` and ``off`` the record
+        is only shown. ``lab.export(..., override="reason")`` passes a closed gate, on record.
+        """
+        from pacslab.cohort import gate
+
+        if k is not None or off:
+            gate.set_gate(self.archive, k=k, quasi=quasi, findings=findings, who=who, off=off)
+        return gate.record(self.archive)
 
     @property
     def crosswalk(self) -> pd.DataFrame:

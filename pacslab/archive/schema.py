@@ -334,6 +334,51 @@ commitments = Table(
     info={KEPT: True},
 )
 
+audit_findings = Table(
+    "audit_findings",
+    metadata,
+    Column("SOPInstanceUID", Text, primary_key=True, comment="The instance; empty: of the archive"),
+    Column("Path", Text, primary_key=True, comment="TAG, TAG/ITEM/TAG, or the name of a place"),
+    Column("Kind", Text, primary_key=True, comment="What it looks like"),
+    Column("Check", Text, primary_key=True, comment="alone, or against a source"),
+    Column("SHA256", Text, nullable=False, comment="Of the data set that it was found in"),
+    Column("Severity", Text, nullable=False, comment="high, medium or low"),
+    Column("Detail", Text, nullable=False, comment="In words or as a mask, never the value"),
+    Column("Status", Text, nullable=False, index=True, comment="open, accepted or fixed"),
+    Column("FoundAt", Text, nullable=False, comment="When it was first found, UTC, ISO 8601"),
+    Column("ReviewedBy", Text, comment="Who accepted it"),
+    Column("ReviewedAt", Text, comment="When, UTC, ISO 8601"),
+    Column("Reason", Text, comment="Why, in the reviewer's words"),
+    comment="What audits found, with its review: accepted for these bytes only.",
+    info={KEPT: True},
+    sqlite_with_rowid=False,
+)
+
+audited = Table(
+    "audited",
+    metadata,
+    Column("SOPInstanceUID", Text, primary_key=True, comment="An instance that was audited"),
+    Column("Check", Text, primary_key=True, comment="alone, or against a source"),
+    Column("SHA256", Text, nullable=False, comment="Of its data set then"),
+    Column("At", Text, nullable=False, comment="When, UTC, ISO 8601"),
+    comment="Which bytes were audited.",
+    info={KEPT: True},
+    sqlite_with_rowid=False,
+)
+
+gates = Table(
+    "gates",
+    metadata,
+    Column("id", Integer, primary_key=True, comment="Running number; the last one holds"),
+    Column("At", Text, nullable=False, comment="When, UTC, ISO 8601"),
+    Column("By", Text, nullable=False, comment="Who"),
+    Column("Event", Text, nullable=False, comment="set, passed, stopped or overridden"),
+    Column("Settings", Text, nullable=False, comment="The gate's settings then, JSON"),
+    Column("Detail", Text, nullable=False, comment="What was asked, and why it was let through"),
+    comment="The gate that exports pass: how it was set, and each export that came to it.",
+    info={KEPT: True},
+)
+
 state = Table(
     "state",
     metadata,

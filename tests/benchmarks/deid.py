@@ -1,4 +1,4 @@
-"""De-identification of a cohort into a new archive."""
+"""De-identification of a cohort into a new archive, and its audit against the source."""
 
 from __future__ import annotations
 
@@ -20,4 +20,10 @@ def rows(folder: Path, number: int) -> list[Row]:
             done = lab.deidentify(None, folder / profile, profile, progress=False)
             rate = (done.Status == "stored").sum() / (time.perf_counter() - started)
             found.append(Row(f"lab.deidentify, {profile}, 525 KB CT", "instances/s", float(rate)))
+        with Lab(folder / "research") as out:
+            for name, source in (("alone", None), ("against the source", lab)):
+                started = time.perf_counter()
+                done = out.audit(against=source, progress=False)
+                rate = done.about.instances / (time.perf_counter() - started)
+                found.append(Row(f"lab.audit, {name}, 525 KB CT", "instances/s", float(rate)))
     return found

@@ -104,6 +104,25 @@ def test_export_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "Licence: CC0 1.0" in text
 
 
+@pytest.mark.timeout(600)
+def test_deidentification_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = execute(
+        "04_deidentification_audit.ipynb", monkeypatch,
+        PACSLAB_DEID_DIR=str(tmp_path), PACSLAB_PATIENTS="12",
+    )  # fmt: skip
+    html = "".join(outputs(done, "text/html"))
+    assert "originals searched" in html
+    assert "overridden" in html
+    text = "".join(o.get("text", "") for c in done.cells for o in c.get("outputs", []))
+    assert "the gate is closed" in text
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "Signature" in page
+    with Lab(tmp_path / "raw") as raw:
+        names = set(raw.sql("SELECT PatientID FROM studies WHERE len(PatientID) > 6").PatientID)
+    shown = html + text + page
+    assert not [name for name in names if name in shown]
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("sql/*.sql")), ids=lambda path: path.stem)
 def test_kept_queries(path: Path, tmp_path: Path) -> None:
     with Lab(tmp_path / "a") as lab:

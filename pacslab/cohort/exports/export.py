@@ -9,6 +9,7 @@ from typing import Any, Final
 import pandas as pd
 
 from pacslab.archive import Archive
+from pacslab.cohort import gate
 from pacslab.cohort.cohort import Cohort
 from pacslab.cohort.exports import bids, card, dicom, nifti, parquet
 from pacslab.cohort.exports.folder import Folder
@@ -39,6 +40,7 @@ def export(
     format: str = "dicom",
     licence: str = "",
     sql: str | None = None,
+    override: str | None = None,
     progress: bool = True,
     **options: Any,
 ) -> pd.DataFrame:
@@ -47,13 +49,15 @@ def export(
     The folder is new or holds an earlier run of the same export, which is finished. It gets a
     manifest (Parquet and CSV), checksums for ``sha256sum -c``, a dataset card, and
     ``pacslab-export.json``. An instance that can't be written is told and the rest goes on. Raises
-    UsageError for a format or folder that can't be meant, OutOfResourcesError when the disk is
+    UsageError for a format or folder that can't be meant, GateError where the archive's gate is
+    closed to it and no ``override`` says why it is passed, OutOfResourcesError when the disk is
     full.
     """
     if format not in _WRITERS:
         raise UsageError(f"format is {format!r}: take one of {', '.join(FORMATS)}")
     if unknown := options.keys() - _OPTIONS[format]:
         raise UsageError(f"{format} takes no option {unknown.pop()!r}")
+    gate.check(archive, mirror, what, out, format=format, override=override)
     of_cohort = _of_cohort(what)
     told = {"licence": licence, "name": of_cohort.get("name")}
     job = Job.of(archive, mirror, what, options={**options, **told}, progress=progress)
