@@ -54,8 +54,9 @@ class JupyterLab:
         page.wait_for_function("window.jupyterapp !== undefined")
 
     def run_all(self, page: Page) -> None:
-        """Run every cell, and wait for the end of the last one."""
-        page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        """Begin to run every cell, once there is a kernel that listens."""
+        page.locator("#jp-main-statusbar").get_by_text("Idle").wait_for()
+        page.evaluate("() => void window.jupyterapp.commands.execute('notebook:run-all-cells')")
 
 
 @pytest.fixture
