@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from pacslab.web import capabilities, delete, qido, stow, wado, wado_uri
+from pacslab.web import capabilities, delete, qido, stow, viewer, wado, wado_uri
 from pacslab.web.access import Access
 from pacslab.web.compression import Compression
 from pacslab.web.context import Context
@@ -35,7 +35,7 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
     )
     app.state.context = context
     install(app)
-    own = (qido, wado, stow, delete, wado_uri, capabilities)
+    own = (qido, wado, stow, delete, wado_uri, capabilities, viewer)
     for router in (*(module.router for module in own), *routers):
         app.include_router(router)
 
@@ -51,6 +51,7 @@ def create_app(context: Context, routers: Sequence[APIRouter] = ()) -> ASGIApp:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    viewer.warn()
     yield
     painters: Painters | None = getattr(app.state, "painters", None)
     if painters is not None:
