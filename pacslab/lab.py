@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from pacslab.cohort.risk import Risk
     from pacslab.network.node import Node
     from pacslab.notebook.dashboard import Dashboard
+    from pacslab.notebook.viewer import View
 
 
 class Lab(Networking):
@@ -260,6 +261,23 @@ class Lab(Networking):
         """
         series = series_of(self.archive, cohort)
         return contact_sheet(self.archive, series, size=size, limit=limit)
+
+    def view(self, what: Any, *, height: int = 640) -> View:
+        """The viewer in the cell, on a row, a UID, a DataFrame or a cohort: its first series.
+
+        ``height`` is in pixels. Where the notebook is read later without a kernel, pictures of the
+        series stand in its place. Raises ServerError when no server runs, NotFoundError.
+        """
+        from pacslab.notebook.viewer import View, address
+
+        running = self.server
+        series = series_of(self.archive, what)
+        if not series:
+            raise UsageError("there is nothing to view: the cohort is empty")
+        study = next(iter(self.archive.instances(series_instance_uid=series[0]))).study_instance_uid
+        still = contact_sheet(self.archive, series[:12], size=192, limit=12)
+        link = address(running.viewer, running.token, study, series[0])
+        return View(link, still._repr_html_(), height)
 
     def dashboard(self) -> Dashboard:
         """Filters, counts, plots, a table by pages, pictures and the server's state, as widgets.

@@ -54,6 +54,9 @@ class Laboratory(Protocol):
     def sql(self, statement: str, *, frames: Any = None, **parameters: Any) -> pd.DataFrame:
         """Ask."""
 
+    def view(self, what: Any) -> Any:
+        """The viewer."""
+
     def thumbnails(self, cohort: Any = None, *, size: int = 128, limit: int = 60) -> Any:
         """Its pictures."""
 
@@ -262,10 +265,12 @@ class Dashboard(widgets.VBox):  # type: ignore[misc]
         uid = next(
             n for n in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID") if n in row
         )
+        chosen = pd.DataFrame({uid: [row[uid]]})
         with self._telling():
-            self.picture.value = self._lab.thumbnails(
-                pd.DataFrame({uid: [row[uid]]}), size=160, limit=12
-            )._repr_html_()
+            try:
+                self.picture.value = self._lab.view(chosen).value
+            except ServerError:  # none runs: pictures need none
+                self.picture.value = self._lab.thumbnails(chosen, size=160, limit=12)._repr_html_()
 
     def _chosen(self) -> pd.DataFrame:
         asked = statement(self.filters, Level.SERIES)

@@ -21,7 +21,7 @@ _POLICY: Final = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self' "
 )
-_LOOPBACK: Final = "http://localhost:* http://127.0.0.1:* http://[::1]:*"
+_LOOPBACK: Final = "http://localhost:* http://127.0.0.1:*"
 _REMEDY: Final = "run 'pip install -e .' in the checkout, or install pacslab anew"
 _FOR_EVER: Final = "public, max-age=31536000, immutable"
 

@@ -12,7 +12,7 @@ from tests.benchmarks.__main__ import main
 @pytest.mark.timeout(300)
 def test_the_short_benchmark_has_every_figure(capsys: pytest.CaptureFixture[str]) -> None:
     rows = main(["--short"])
-    assert len(rows) == 30
+    assert len(rows) == 32
     assert all(row.pacslab > 0 for row in rows)
     assert all(row.orthanc is not None and row.orthanc > 0 for row in rows[:19])
     assert capsys.readouterr().out.count("|") > 40

@@ -20,7 +20,7 @@ PATIENCE = 120_000  # ms; for a machine that has other things to do
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs as long: others want their own
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium without a screen."""
     with sync_playwright() as playwright:

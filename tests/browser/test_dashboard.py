@@ -49,9 +49,9 @@ def test_the_dashboard_in_jupyterlab(page: Page, jupyter: JupyterLab, tmp_path: 
     expect(numbers.nth(2)).to_have_text(f"{heads}")
     expect(rows.first).to_contain_text("MR")
     rows.nth(1).click()
-    picture = dashboard.locator("img").first
-    expect(picture).to_be_visible()
-    assert picture.evaluate("image => image.naturalWidth") > 60
+    viewer = page.frame_locator('iframe[title="pacslab viewer"]')
+    expect(viewer.locator("body")).to_have_attribute("data-state", "ready")
+    expect(viewer.locator("#where")).to_contain_text("MR")
     dashboard.scroll_into_view_if_needed()
     page.screenshot(path=tmp_path / "dashboard.png")
 

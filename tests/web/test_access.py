@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from pacslab.archive import Archive
+from pacslab.web import passes
 from pacslab.web.app import create_app
 from pacslab.web.context import Context
 from tests.making import instance
@@ -202,3 +203,26 @@ def test_problems_have_the_form_of_rfc_9457(webs: Callable[..., httpx.Client]) -
     answer = webs().get("/dicom-web/studies?nonsense=1")
     assert set(answer.json()) == {"type", "title", "status", "detail", "code"}
     assert webs().put("/dicom-web/studies").status_code == 405
+
+
+def test_a_lent_token_is_good_for_looking_and_for_a_while(
+    webs: Callable[..., httpx.Client],
+) -> None:
+    web = webs(token="sesame")
+
+    def status(token: str, method: str = "GET") -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        return web.request(method, "/dicom-web/studies", headers=headers).status_code
+
+    lent = passes.lend("sesame")
+    assert "sesame" not in lent
+    assert status(lent) == status(lent, "HEAD") == 200
+    assert status(lent, "POST") == 401
+    assert status(passes.lend("sesame", -1)) == 401
+    assert status(passes.lend("another")) == 401
+    kind, ends, mac = lent.split(".")
+    for forged in (
+        f"{kind}.{int(ends) + 1}.{mac}", f"{kind}.{ends}.", f"{kind}.{ends}", kind, "look.x.y",
+        f"{kind}.{'9' * 30}.{mac}", f"{kind}.-1.{mac}", f"store.{ends}.{mac}",
+    ):  # fmt: skip
+        assert status(forged) == 401, forged

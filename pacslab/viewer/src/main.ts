@@ -164,7 +164,12 @@ async function begin(): Promise<void> {
   if (!/^[0-9.]{1,64}$/.test(study)) throw new Error('the address names no study: /viewer/?study=UID');
   install();
   toolbar();
-  stage = await Stage.make(element<HTMLDivElement>('viewport'), changed, (why) => say(`This picture can’t be shown: ${why}`));
+  stage = await Stage.make(element<HTMLDivElement>('viewport'), changed, (why) => say(`This picture can’t be shown: ${why}`), () => {
+    if (!message.hidden && stage?.frames.length) {
+      message.hidden = true;
+      state('ready');
+    }
+  });
   Object.assign(window, { pacslab: { values: () => stage.values(), index: () => stage.index, window: () => stage.window, go: (i: number) => stage.go(i) } });
   const all = await overview(study);
   if (!all.length) throw new Error('there is no such study in this archive');

@@ -1,6 +1,6 @@
 // The stage: one stack of pictures, the tools over it, and what stands in the corners.
 
-import { Enums, RenderingEngine, eventTarget, imageLoader, init, type Types } from '@cornerstonejs/core';
+import { Enums, RenderingEngine, eventTarget, imageLoader, init, utilities, type Types } from '@cornerstonejs/core';
 import * as csTools from '@cornerstonejs/tools';
 import { text } from './dicom';
 import { frameOf, know, windows, type Window } from './loader';
@@ -37,11 +37,13 @@ export class Stage {
     engine: RenderingEngine,
     private readonly changed: () => void,
     private readonly failed: (why: string) => void,
+    arrived: () => void,
   ) {
     this.viewport = engine.getViewport(VIEWPORT) as Types.IStackViewport;
     for (const event of [Enums.Events.STACK_NEW_IMAGE, Enums.Events.VOI_MODIFIED, Enums.Events.CAMERA_MODIFIED, Enums.Events.IMAGE_RENDERED]) {
       element.addEventListener(event, () => this.changed());
     }
+    element.addEventListener(Enums.Events.STACK_NEW_IMAGE, arrived);
     const tell = (event: Event) => {
       const { imageId, error } = (event as CustomEvent<{ imageId?: string; error?: Error }>).detail;
       if (imageId === this.frame?.id) this.failed(error?.message ?? 'it can’t be decoded');
@@ -51,7 +53,9 @@ export class Stage {
     new ResizeObserver(() => engine.resize(true, true)).observe(element);
   }
 
-  static async make(element: HTMLDivElement, changed: () => void, failed: (why: string) => void): Promise<Stage> {
+  static async make(
+    element: HTMLDivElement, changed: () => void, failed: (why: string) => void, arrived: () => void,
+  ): Promise<Stage> {
     const drawn = document.createElement('canvas').getContext('webgl2');
     await init({ rendering: { useCPURendering: drawn === null } } as Parameters<typeof init>[0]);
     csTools.init();
@@ -65,7 +69,7 @@ export class Stage {
     group?.setToolActive(csTools.PanTool.toolName, { bindings: [{ mouseButton: MouseBindings.Auxiliary }] });
     group?.setToolActive(csTools.ZoomTool.toolName, { bindings: [{ mouseButton: MouseBindings.Secondary }] });
     element.addEventListener('contextmenu', (event) => event.preventDefault());
-    const stage = new Stage(element, engine, changed, failed);
+    const stage = new Stage(element, engine, changed, failed, arrived);
     stage.use('Window');
     return stage;
   }
@@ -124,12 +128,13 @@ export class Stage {
 
   get window(): { center: number; width: number } | undefined {
     const range = this.viewport.getProperties().voiRange;
-    return range && { center: (range.lower + range.upper) / 2, width: range.upper - range.lower };
+    if (!range) return undefined;
+    const { windowCenter, windowWidth } = utilities.windowLevel.toWindowLevel(range.lower, range.upper);
+    return { center: windowCenter, width: windowWidth };
   }
 
   set window(wanted: { center: number; width: number }) {
-    const { center, width } = wanted;
-    this.viewport.setProperties({ voiRange: { lower: center - width / 2, upper: center + width / 2 } });
+    this.viewport.setProperties({ voiRange: utilities.windowLevel.toLowHighRange(wanted.width, wanted.center) });
     this.viewport.render();
   }
 
