@@ -18,7 +18,9 @@ $(VENV)/.python:
 	@touch $@
 
 # What using it needs; the demo data is fetched into the user's cache, like a dependency.
-$(VENV)/.lab: $(VENV)/.python pyproject.toml
+# The viewer is built by pip, and anew when its sources have changed.
+VIEWER := hatch_build.py $(filter-out %/dist %/node_modules,$(wildcard pacslab/viewer/* pacslab/viewer/src/*))
+$(VENV)/.lab: $(VENV)/.python pyproject.toml $(VIEWER)
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'
 	$(BIN)/python -m pacslab.demo.real
 	@touch $@

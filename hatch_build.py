@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class ViewerHook(BuildHookInterface):
             # A registry behind a certificate of one's own is believed as pip believes it
             "NODE_OPTIONS": f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip(),
         }
+        modules_here = folder / "node_modules"
+        own = not modules_here.exists()  # whoever works on the viewer keeps his
         npm = [str(node), str(modules / "npm" / "bin" / "npm-cli.js")]
         for words in (["ci", "--ignore-scripts", "--no-audit", "--no-fund"], ["run", "build"]):
             subprocess.run([*npm, *words], cwd=folder, env=environment, check=True)
+        if own:
+            shutil.rmtree(modules_here)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     p
     for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("pacslab/**/*.md"))
+    if "node_modules" not in p.parts
     if not any(part.startswith(".") for part in p.relative_to(ROOT).parts)
 )
 

@@ -1,7 +1,7 @@
 """Tokens that are good for looking only, and for a while: for pages that a notebook opens.
 
-Made from the server's own token by whoever has it, so that nothing has to be kept: the time at which
-it ends, and a MAC over that (HMAC-SHA256, RFC 2104).
+Made from the server's own token by whoever has it, so that nothing has to be kept: the time at
+which it ends, and a MAC over that (HMAC-SHA256, RFC 2104).
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ async def file(request: Request, path: str = "") -> Response:
     if not found.is_relative_to(fingerprint.DIST) or not found.is_file():
         if fingerprint.state() == "missing":
             raise NotFoundError(f"the viewer isn't built: {_REMEDY}")
-        raise NotFoundError(f"the viewer has no file {path}")
+        raise NotFoundError("the viewer has no such file")
     origins = " ".join(sorted(context(request).allowed_origins))
     return FileResponse(
         found,

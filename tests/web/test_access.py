@@ -155,7 +155,7 @@ def test_no_prefix_makes_anything_free(
     for path in ("/dicom-web/studies", "/dicom-web/studies/1.1", "/viewer/dicom-web/studies"):
         for asked in (path, prefix + path, prefix + prefix + path):
             answer = web.request(method, asked, headers={"X-Forwarded-Prefix": prefix})
-            assert answer.status_code in {401, 404}, (asked, answer.text)
+            assert answer.status_code in {401, 404, 405}, (asked, answer.text)
             assert "1.1" not in answer.text.replace(asked, "")
     assert archive.counts()["studies"] == 1
 
