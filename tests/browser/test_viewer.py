@@ -208,9 +208,20 @@ def test_what_cant_be_shown_is_said(page: Page, lab: Lab) -> None:
     expect(page.get_by_role("alert")).to_contain_text("token")
 
 
-def test_a_picture_that_cant_be_decoded_is_said_and_not_black(page: Page, lab: Lab) -> None:
-    lab.add(dicom_file("JPEG-lossy.dcm"), progress=False)
-    _open(page, lab, *_where(pydicom.dcmread(dicom_file("JPEG-lossy.dcm"))))
+def test_a_picture_that_cant_be_decoded_is_said_and_not_black(
+    page: Page, lab: Lab, tmp_path: Path
+) -> None:
+    data = pydicom.dcmread(dicom_file("CT_small.dcm"))
+    data.SeriesInstanceUID += ".1"
+    for number in (1, 2):
+        data.SOPInstanceUID += f".{number}"
+        data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
+        data.InstanceNumber = number
+        data.ImagePositionPatient[2] = 5 * number
+        data.save_as(tmp_path / f"{number}.dcm")
+        data.PixelData = data.PixelData[:1000]  # of the second one
+    assert list(lab.add(tmp_path, progress=False)["Status"]) == ["stored"] * 2
+    _open(page, lab, *_where(data))
     _state(page, "ready")  # its neighbour in the series
     page.keyboard.press("End")
     _state(page, "failed")
