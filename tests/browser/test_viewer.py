@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -158,21 +159,27 @@ def test_tools_change_the_picture_and_reset_brings_it_back(
     expect(page.locator("#progress")).to_be_hidden()
     picture = page.locator("#viewport canvas").first
 
-    def seen() -> bytes:
-        page.wait_for_timeout(300)
-        return picture.screenshot()
+    def becomes(fits: Callable[[bytes], bool]) -> bool:
+        deadline = time.monotonic() + PATIENCE / 1000
+        while time.monotonic() < deadline:
+            if fits(picture.screenshot()):
+                return True
+            page.wait_for_timeout(50)
+        return False
 
-    before = seen()
-    assert len(before) > 3000, "not an empty picture"
+    assert becomes(lambda shown: len(shown) > 3000), "not an empty picture"
+    page.wait_for_timeout(500)  # whatever else is drawn at the beginning
+    before = picture.screenshot()
     for key in "irfv":
         page.keyboard.press(key)
-        assert seen() != before, key
+        assert becomes(lambda shown: shown != before), key
         page.keyboard.press("Escape")
-        assert seen() == before, key
+        assert becomes(lambda shown: shown == before), key
     for tool in ("Window", "Pan", "Zoom"):
         _drag(page, tool, 700, 450)
-        assert seen() != before, tool
+        assert becomes(lambda shown: shown != before), tool
         page.keyboard.press("Escape")
+        assert becomes(lambda shown: shown == before), tool
     page.get_by_role("button", name="Play").click()
     expect(page.locator("#where")).not_to_contain_text(page.locator("#where").inner_text())
 
