@@ -125,13 +125,14 @@ def test_a_stack_is_scrolled_in_the_order_of_space(
 def test_the_address_brings_the_same_picture_back(
     page: Page, lab: Lab, stack: tuple[str, str, int]
 ) -> None:
-    study, series, _ = stack
+    study, series, slices = stack
     _open(page, lab, study, f"&series={series}")
     _state(page, "ready")
     page.get_by_label("Window").select_option(label="Lung (1500/-600)")
     expect(page.locator("#how")).to_contain_text("W 1500  L -600")
     page.keyboard.press("End")
-    expect(page.locator("#where")).to_contain_text("/")
+    expect(page.locator("#where")).to_contain_text(f"{slices} / {slices}")
+    page.wait_for_url(f"**slice={slices}&**")
     address, shown = page.url, page.locator("#where").inner_text()
     page.goto("about:blank")
     page.goto(f"{address}#token={lab.server.token}")
